@@ -1,0 +1,271 @@
+"""The scenario: one reviewed question, as an immutable document whose digest is its identity.
+
+The classes here are what everybody signs, stores and computes from.  Reading the YAML a person
+writes, with its line numbers and hints, is :mod:`stayput.scenario_file`; the SQL inside is
+understood by :mod:`stayput.sql`.  Invariants checked on construction: names are slugs or
+identifiers, bounds are ordered, references resolve.  Nothing here does I/O.
+
+Numbers: bounds of a ``DECIMAL`` column are integers in units of ``10**-decimals`` (a column in
+cents has ``decimals=2`` and bounds in cents); every column travels through the protocol as such
+scaled integers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import re
+from collections.abc import Mapping
+
+from stayput import documents
+from stayput.documents import Int64, document
+
+SLUG = re.compile(r"[a-z][a-z0-9-]{0,62}")
+"""Names of parties and scenarios."""
+
+IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,62}")
+"""Names of tables, columns, statements and parameters: also plain SQL identifiers."""
+
+MAX_LEVELS = 10_000
+MAX_HOLDERS = 65_536  # guard bits for 2**16 parts (docs/protocol.md, clause M-3)
+
+
+class ColumnType(enum.Enum):
+    LEVEL = 1  # one of a declared list of texts
+    INTEGER = 2
+    DECIMAL = 3  # fixed point, ``decimals`` places
+    BOOLEAN = 4
+
+
+class Outside(enum.Enum):
+    """What happens to a value outside its declared bounds or levels."""
+
+    REFUSE = 1  # the run is refused; the holder is told which column
+    CLIP = 2  # numbers only: moved to the nearer bound
+    OTHER = 3  # levels only: counted in the ``__other__`` cell
+
+
+class Grade(enum.Enum):
+    """How sensitive a column is; printed in the approval report, ordered."""
+
+    PUBLIC = 1
+    INTERNAL = 2
+    SENSITIVE = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One declared column of a table contract.
+
+    ``minimum`` and ``maximum`` are scaled integers (``INTEGER``: plain, ``DECIMAL``: times
+    ``10**decimals``); ``levels`` are for ``LEVEL`` only.
+    """
+
+    name: str
+    type: ColumnType
+    grade: Grade
+    outside: Outside
+    unit: str = ""
+    decimals: int = 0
+    minimum: Int64 | None = None
+    maximum: Int64 | None = None
+    levels: tuple[str, ...] = ()
+    nullable: bool = False
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        _require(IDENTIFIER.fullmatch(self.name), f"{self.name!r} is no column name")
+        numeric = self.type in (ColumnType.INTEGER, ColumnType.DECIMAL)
+        _require(
+            numeric == (self.minimum is not None and self.maximum is not None)
+            and (self.minimum is None) == (self.maximum is None),
+            f"{self.name}: numbers, and only numbers, have min and max",
+        )
+        if self.minimum is not None and self.maximum is not None:
+            _require(self.minimum <= self.maximum, f"{self.name}: min is above max")
+        _require(
+            self.type is ColumnType.DECIMAL or self.decimals == 0,
+            f"{self.name}: only a decimal column has decimals",
+        )
+        _require(0 <= self.decimals <= 9, f"{self.name}: decimals are 0 to 9")
+        level = self.type is ColumnType.LEVEL
+        _require(level == bool(self.levels), f"{self.name}: levels, and only levels, list levels")
+        _require(len(self.levels) <= MAX_LEVELS, f"{self.name}: more than {MAX_LEVELS} levels")
+        _require(len(set(self.levels)) == len(self.levels), f"{self.name}: a level is listed twice")
+        _require("__other__" not in self.levels, f"{self.name}: __other__ is reserved")
+        allowed = {Outside.REFUSE}
+        if numeric:
+            allowed.add(Outside.CLIP)
+        if level:
+            allowed.add(Outside.OTHER)
+        _require(self.outside in allowed, f"{self.name}: cannot {self.outside.name.lower()}")
+
+
+@dataclasses.dataclass(frozen=True)
+class TableContract:
+    """What every holder's table of this name looks like."""
+
+    name: str
+    holders: tuple[str, ...]
+    columns: tuple[Column, ...]
+    max_rows: Int64  # per holder; with the bounds it excludes overflow (clause M-4)
+
+    def __post_init__(self) -> None:
+        _require(IDENTIFIER.fullmatch(self.name), f"{self.name!r} is no table name")
+        _require(bool(self.columns), f"{self.name}: a table has columns")
+        _distinct([column.name for column in self.columns], f"{self.name}: column")
+        _distinct(self.holders, f"{self.name}: holder")
+        _require(1 <= self.max_rows <= 2**40, f"{self.name}: max_rows is 1 to 2**40")
+
+    def column(self, name: str) -> Column:
+        """The column of that name. Raises KeyError."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """A typed parameter of a statement and the values it may take."""
+
+    name: str
+    type: ColumnType
+    decimals: int = 0
+    minimum: Int64 | None = None
+    maximum: Int64 | None = None
+    levels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require(IDENTIFIER.fullmatch(self.name), f"{self.name!r} is no parameter name")
+        numeric = self.type in (ColumnType.INTEGER, ColumnType.DECIMAL)
+        _require(
+            (self.minimum is not None) == numeric and (self.maximum is not None) == numeric,
+            f"{self.name}: numbers, and only numbers, have min and max",
+        )
+        level = self.type is ColumnType.LEVEL
+        _require(level == bool(self.levels), f"{self.name}: levels, and only levels, list levels")
+        _require(
+            self.type is ColumnType.DECIMAL or self.decimals == 0,
+            f"{self.name}: only a decimal parameter has decimals",
+        )
+        _require(0 <= self.decimals <= 9, f"{self.name}: decimals are 0 to 9")
+        if self.minimum is not None and self.maximum is not None:
+            _require(self.minimum <= self.maximum, f"{self.name}: min is above max")
+
+
+@dataclasses.dataclass(frozen=True)
+class Statement:
+    """One named SQL query, exactly as reviewed."""
+
+    name: str
+    sql: str
+    parameters: tuple[Parameter, ...] = ()
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        _require(IDENTIFIER.fullmatch(self.name), f"{self.name!r} is no statement name")
+        _require(bool(self.sql.strip()), f"{self.name}: the SQL is empty")
+        _distinct([parameter.name for parameter in self.parameters], f"{self.name}: parameter")
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputPolicy:
+    """What a released cell must satisfy."""
+
+    min_count: int
+    min_holders: int
+
+    def __post_init__(self) -> None:
+        _require(self.min_count >= 1, "min_count is at least 1")
+        # A cell of one holder would be that holder's partial (promise 2).
+        _require(self.min_holders >= 2, "min_holders is at least 2")
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How often, until when (Unix seconds, exclusive)."""
+
+    runs: int
+    valid_until: Int64
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.runs <= 100_000, "runs is 1 to 100000")
+        _require(self.valid_until > 0, "valid_until is missing")
+
+
+@document("stayput.v1.Scenario")
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    """One reviewed question.
+
+    ``nonce`` (16 random bytes, drawn when proposed) makes the digest in the log unguessable.
+    """
+
+    name: str
+    title: str
+    purpose: str
+    data_user: str
+    checker: str
+    holders: tuple[str, ...]
+    tables: tuple[TableContract, ...]
+    statements: tuple[Statement, ...]
+    output: OutputPolicy
+    limits: Limits
+    nonce: bytes
+
+    def __post_init__(self) -> None:
+        for name in (self.name, self.data_user, self.checker, *self.holders):
+            _require(SLUG.fullmatch(name), f"{name!r} is no name: small letters, digits, hyphens")
+        _require(bool(self.title.strip()), "the title is empty")
+        _require(bool(self.purpose.strip()), "the purpose is empty")
+        _distinct(self.holders, "holder")
+        _require(2 <= len(self.holders) <= MAX_HOLDERS, "a scenario has at least 2 holders")
+        _require(
+            self.output.min_holders <= len(self.holders), "min_holders exceeds the holders named"
+        )
+        _require(
+            len({self.data_user, self.checker, *self.holders}) == len(self.holders) + 2,
+            "data user, checker and holders are different parties",
+        )
+        _distinct([table.name for table in self.tables], "table")
+        _distinct([statement.name for statement in self.statements], "statement")
+        _require(bool(self.tables) and bool(self.statements), "a scenario has tables and statements")
+        for table in self.tables:
+            # Horizontal computation: the participants of a run are exactly the scenario's holders.
+            _require(
+                sorted(table.holders) == sorted(self.holders),
+                f"{table.name}: 'at' names every holder of the scenario, and nobody else",
+            )
+        _require(len(self.nonce) == 16, "the nonce has 16 bytes")
+
+    def table(self, name: str) -> TableContract:
+        """The table contract of that name. Raises KeyError."""
+        return {table.name: table for table in self.tables}[name]
+
+    def statement(self, name: str) -> Statement:
+        """The statement of that name. Raises KeyError."""
+        return {statement.name: statement for statement in self.statements}[name]
+
+    @property
+    def digest(self) -> bytes:
+        """The identity of the scenario (clause S-1)."""
+        return documents.digest(self)
+
+
+ParameterValue = int | str | bool
+"""A value given to a parameter: scaled integer, level, or truth value."""
+
+ParameterValues = Mapping[str, ParameterValue]
+
+
+def _require(condition: object, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+def _distinct(names: list[str] | tuple[str, ...], kind: str) -> None:
+    seen = set()
+    for name in names:
+        _require(name not in seen, f"{kind} {name!r} appears twice")
+        seen.add(name)

@@ -1,0 +1,312 @@
+"""Steps: the signed statements of which the log consists.
+
+Every log entry is one step, signed by the party that took it and carried verbatim (a DSSE
+envelope, :mod:`stayput.crypto.signing`).  The classes are closed: identifiers of parties, digests,
+salted commitments, enums and allowed integers; no free text, no counts, no bare hash of anything
+guessable (promise 7).  What a step *means*, and when it is allowed, is :mod:`stayput.session`.
+
+``time`` is the signer's clock in Unix seconds.  It is checked against expiry but nothing is ordered
+by it: order is the order of the log.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+from stayput.documents import Int64, document
+from stayput.scenario import SLUG
+
+
+class Role(enum.Enum):
+    HOLDER = 1
+    COORDINATOR = 2
+    CHECKER = 3
+    USER = 4
+    AUDITOR = 5
+
+
+class Decision(enum.Enum):
+    APPROVED = 1
+    REFUSED = 2
+
+
+class RefusalReason(enum.Enum):
+    """Why a holder refuses or revokes: a code, since free text has no place in the log."""
+
+    UNSPECIFIED_BY_HOLDER = 1
+    PURPOSE = 2
+    DATA_TOO_SENSITIVE = 3
+    STATEMENT_TOO_DETAILED = 4
+    OUTPUT_POLICY_TOO_WEAK = 5
+    LIMITS_TOO_WIDE = 6
+    DATA_NOT_AVAILABLE = 7
+    LEGAL = 8
+
+
+class Waiver(enum.Enum):
+    """A default protection that a holder gives up, explicitly, in its approval."""
+
+    TWO_HOLDERS = 1  # cells to which only two holders contribute may be released
+
+
+class Round(enum.Enum):
+    COUNTS = 1
+    VALUES = 2
+
+
+class StagingMethod(enum.Enum):
+    PROCESS_MEMORY = 1  # rows lived in one confined process that wrote no file
+
+
+class Outcome(enum.Enum):
+    DESTROYED = 1
+    FAILED = 2
+
+
+class DeletionCheck(enum.Enum):
+    PROCESS_REAPED = 1
+    NO_FILES_LEFT = 2
+    NO_OPEN_DESCRIPTORS = 3
+    NO_CORE_DUMP = 4
+    NO_MOUNT_LEFT = 5
+    CONFINED_BY_LANDLOCK = 6
+    LATE_SWEEP = 7  # a janitor did it at the next start
+
+
+class NotCovered(enum.Enum):
+    """What a deletion receipt does not speak of."""
+
+    SOURCE_SYSTEM = 1
+    BACKUPS = 2
+    SNAPSHOTS = 3
+    SWAP = 4
+    PAGE_CACHE = 5
+
+
+class FailureReason(enum.Enum):
+    TIMED_OUT = 1  # somebody stayed away
+    HOLDER_REFUSED = 2  # the node's own ledger or verification said no
+    DATA_DO_NOT_FIT = 3  # table contract violated at a holder
+    STAGING_FAILED = 4
+    DELETION_FAILED = 5
+    INVARIANT_VIOLATED = 6  # opened sums are impossible (clause C-3)
+    REVOKED = 7
+    STATE_LOST = 8  # a node lost its partials after a crash; a new run is needed
+
+
+@document("stayput.v1.Member")
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """A party's public identity; signed by itself (proof of possession).
+
+    ``certificate`` is the self-signed TLS certificate (DER).  ``paillier_modulus`` (big-endian) is
+    the checker's alone.
+    """
+
+    name: str
+    role: Role
+    signing_key: bytes
+    agreement_key: bytes
+    certificate: bytes
+    paillier_modulus: bytes = b""
+
+    def __post_init__(self) -> None:
+        if not SLUG.fullmatch(self.name):
+            raise ValueError(f"{self.name!r} is no name of a party")
+        if len(self.signing_key) != 32 or len(self.agreement_key) != 32:
+            raise ValueError("public keys have 32 bytes")
+        if bool(self.paillier_modulus) != (self.role is Role.CHECKER):
+            raise ValueError("the checker, and only the checker, has a Paillier modulus")
+
+
+@document("stayput.v1.MemberList")
+@dataclasses.dataclass(frozen=True)
+class MemberList:
+    """Entry 0: who takes part. Signed by the coordinator; its digest is pinned by every party.
+
+    ``cards`` are the members' own signed :class:`Member` envelopes, verbatim, in order of name.
+    """
+
+    consortium: str
+    cards: tuple[bytes, ...]
+    time: Int64
+
+    def __post_init__(self) -> None:
+        if not SLUG.fullmatch(self.consortium):
+            raise ValueError(f"{self.consortium!r} is no name of a consortium")
+
+
+@document("stayput.v1.ScenarioProposed")
+@dataclasses.dataclass(frozen=True)
+class ScenarioProposed:
+    """By the data user. The scenario itself goes to its parties, not into the log."""
+
+    scenario: bytes
+    user: str
+    checker: str
+    holders: tuple[str, ...]
+    runs: int
+    valid_until: Int64
+    min_holders: int
+    time: Int64
+
+
+@document("stayput.v1.ScenarioReviewed")
+@dataclasses.dataclass(frozen=True)
+class ScenarioReviewed:
+    """By a holder, over the digest of exactly the approval report that it read."""
+
+    scenario: bytes
+    holder: str
+    decision: Decision
+    report: bytes
+    time: Int64
+    reason: RefusalReason | None = None
+    waivers: tuple[Waiver, ...] = ()
+
+
+@document("stayput.v1.ScenarioSealed")
+@dataclasses.dataclass(frozen=True)
+class ScenarioSealed:
+    """By the coordinator, when every holder has approved."""
+
+    scenario: bytes
+    time: Int64
+
+
+@document("stayput.v1.ScenarioRevoked")
+@dataclasses.dataclass(frozen=True)
+class ScenarioRevoked:
+    """By a holder: takes its approval back, from the next step on."""
+
+    scenario: bytes
+    holder: str
+    reason: RefusalReason
+    time: Int64
+
+
+@document("stayput.v1.RunOrdered")
+@dataclasses.dataclass(frozen=True)
+class RunOrdered:
+    """By the data user. ``order`` commits to the :class:`stayput.release.RunOrder` (statement and
+    parameters), which goes to the parties of the scenario only."""
+
+    run: bytes
+    scenario: bytes
+    user: str
+    order: bytes
+    participants: tuple[str, ...]
+    rounds: int
+    time: Int64
+
+    def __post_init__(self) -> None:
+        if len(self.run) != 16:
+            raise ValueError("a run id has 16 bytes")
+        if self.rounds not in (1, 2):
+            raise ValueError("a run has one or two rounds")
+
+
+@document("stayput.v1.StagingDestroyed")
+@dataclasses.dataclass(frozen=True)
+class StagingDestroyed:
+    """The deletion receipt, by the node whose staging it was (DESIGN §4.6)."""
+
+    run: bytes
+    scenario: bytes
+    holder: str
+    staging: bytes
+    method: StagingMethod
+    outcome: Outcome
+    passed: tuple[DeletionCheck, ...]
+    failed: tuple[DeletionCheck, ...]
+    not_covered: tuple[NotCovered, ...]
+    started: Int64
+    ended: Int64
+
+
+@document("stayput.v1.Contributed")
+@dataclasses.dataclass(frozen=True)
+class Contributed:
+    """By a node: this masked, encrypted partial is mine, for exactly this run and round.
+
+    ``ciphertexts`` is the digest of the ciphertext vector, ``context`` the digest of everything
+    it is bound to (:class:`stayput.encryption.Context`).
+    """
+
+    run: bytes
+    scenario: bytes
+    holder: str
+    round: Round
+    ciphertexts: bytes
+    context: bytes
+    time: Int64
+
+
+@document("stayput.v1.SumFormed")
+@dataclasses.dataclass(frozen=True)
+class SumFormed:
+    """By the coordinator: the homomorphic sum of all participants' contributions of a round.
+
+    ``contributions`` are the ciphertext digests in the order of ``RunOrdered.participants``.
+    """
+
+    run: bytes
+    round: Round
+    sum: bytes
+    contributions: tuple[bytes, ...]
+    time: Int64
+
+
+@document("stayput.v1.CountsChecked")
+@dataclasses.dataclass(frozen=True)
+class CountsChecked:
+    """By the checker: counts are opened and judged. Commits to the cell verdict."""
+
+    run: bytes
+    checker: str
+    verdict: bytes
+    time: Int64
+
+
+@document("stayput.v1.ResultReleased")
+@dataclasses.dataclass(frozen=True)
+class ResultReleased:
+    """By the checker: ``result`` commits to the checked result, ``sealed`` is the digest of the
+    bytes encrypted to the data user."""
+
+    run: bytes
+    checker: str
+    result: bytes
+    sealed: bytes
+    time: Int64
+
+
+@document("stayput.v1.RunFailed")
+@dataclasses.dataclass(frozen=True)
+class RunFailed:
+    """By the party that ends a run without a result."""
+
+    run: bytes
+    party: str
+    reason: FailureReason
+    time: Int64
+
+
+Step = (
+    MemberList
+    | ScenarioProposed
+    | ScenarioReviewed
+    | ScenarioSealed
+    | ScenarioRevoked
+    | RunOrdered
+    | StagingDestroyed
+    | Contributed
+    | SumFormed
+    | CountsChecked
+    | ResultReleased
+    | RunFailed
+)
+"""Every kind of log entry."""
+
+STEP_CLASSES: tuple[type, ...] = Step.__args__
