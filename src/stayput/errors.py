@@ -14,6 +14,7 @@ Every error that a person or a peer can meet is one of these::
     ├── NotYet                   not available now; the same request may succeed later
     ├── Unavailable              a peer cannot be reached
     ├── ContractViolation        the holder's data do not fit the table contract
+    ├── RunFailure               a run ended without a result (carries the reason)
     ├── StagingError             the staging process failed or could not be confined
     └── ConfigurationError       a home folder, key file or setting is missing or unusable
 
@@ -161,3 +162,17 @@ class ConfigurationError(StayputError):
     """A home folder, key file or setting is missing or unusable."""
 
     public = "The party is not set up for this."
+
+
+class RunFailure(StayputError):
+    """A run ended without a result.
+
+    Args:
+        reason: name of the logged reason code.
+    """
+
+    public = "The run ended without a result."
+
+    def __init__(self, message: str, *, reason: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason

@@ -1,0 +1,200 @@
+"""Audit is replay: verify a log, or one release, from bytes alone.
+
+No network, no clock, nobody's server: a member list that the reader pinned beforehand, and the
+bytes.  :func:`verify_log` feeds every entry to the same state machine that the parties ran and
+reports the first one that it would have refused.  :func:`verify_release` does so for the entries
+that one result rests on, each proven to be in the log.
+
+What a bundle cannot show is what it leaves out: that no other entry (a revocation, more runs than
+allowed) stands between.  The whole log can; ``stayput log verify`` checks it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+from stayput import documents
+from stayput.errors import RuleViolation, StayputError, VerificationError
+from stayput.membership import Members
+from stayput.release import CheckedResult, ProvenEntry, ReleaseBundle, RunOrder
+from stayput.scenario import Scenario
+from stayput.session import RunPhase, RunState, Session, verify_proposal
+from stayput.steps import Step
+from stayput.tlog import merkle
+from stayput.tlog.checkpoint import verify_checkpoint
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """Why a log does not stand: at which entry, and what is wrong."""
+
+    index: int
+    message: str
+    clause: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class LogReport:
+    """What the replay of a whole log showed.
+
+    ``finding`` is the first entry that the rules refuse, ``None`` when all stand; ``steps`` are
+    those before it.
+    """
+
+    size: int
+    root: bytes
+    steps: tuple[Step, ...]
+    session: Session
+    finding: Finding | None
+
+
+def verify_log(entries: Iterable[bytes], checkpoint: bytes, members: Members) -> LogReport:
+    """Replay a whole log.
+
+    1. The checkpoint is signed by the log key of the pinned member list.
+    2. Entry 0 is that member list.
+    3. Every entry obeys the rules; the first that does not is the finding.
+    4. The tree over exactly these entries has the signed size and root.
+
+    Returns:
+        The report; it has a finding when step 2, 3 or 4 fails.
+
+    Raises:
+        VerificationError: the checkpoint itself does not stand.
+    """
+    signed = verify_checkpoint(checkpoint, members.log_origin, members.log_verifier)
+    session = Session()
+    tree = merkle.CompactRange()
+    steps: list[Step] = []
+    finding: Finding | None = None
+    for index, entry in enumerate(entries):
+        tree.append(merkle.leaf_hash(entry))
+        if finding is None:
+            finding = _replay_entry(session, index, entry, members, steps)
+    if finding is None and (tree.size, tree.root()) != (signed.size, signed.root):
+        finding = Finding(
+            tree.size, f"the entries are not the {signed.size} that the checkpoint was signed for"
+        )
+    return LogReport(tree.size, tree.root(), tuple(steps), session, finding)
+
+
+def _replay_entry(
+    session: Session, index: int, entry: bytes, members: Members, steps: list[Step]
+) -> Finding | None:
+    if index == 0 and entry != members.envelope:
+        return Finding(0, "entry 0 is another member list than the pinned one", "L-1")
+    try:
+        steps.append(session.replay(entry))
+    except RuleViolation as error:
+        return Finding(index, error.message, error.clause)
+    except StayputError as error:
+        return Finding(index, error.message)
+    return None
+
+
+@dataclasses.dataclass(frozen=True)
+class VerifiedRelease:
+    """A result of which every step was verified."""
+
+    scenario: Scenario
+    result: CheckedResult
+    run: RunState
+    log_size: int
+
+
+def verify_release(data: bytes, members: Members) -> VerifiedRelease:
+    """Verify one release offline.
+
+    1. The checkpoint is signed by the log key of the pinned member list.
+    2. Every entry given is in the log of that checkpoint, at its index; entry 0 is that list.
+    3. The entries obey the rules: proposed, approved by every holder, sealed, ordered by the data
+       user, every staging destroyed, every part there once, sums of exactly these parts, counts
+       judged before values, released by the checker.
+    4. Scenario, order and result are the ones that those entries commit to, and answer each other.
+
+    Raises:
+        DocumentError: the bytes are no bundle.
+        VerificationError, RuleViolation: a step fails; the message says which.
+    """
+    bundle = documents.parse(ReleaseBundle, data)
+    signed = verify_checkpoint(bundle.checkpoint, members.log_origin, members.log_verifier)
+    session = Session()
+    for proven in _included(bundle.entries, signed.size, signed.root):
+        if proven.index == 0 and proven.entry != members.envelope:
+            raise VerificationError("entry 0 is another member list than the pinned one")
+        session.replay(proven.entry, index=proven.index)
+    run = _single_release(session)
+    result = documents.parse(CheckedResult, bundle.result)
+    scenario = documents.parse(Scenario, bundle.scenario)
+    order = documents.parse(RunOrder, bundle.order)
+    _verify_documents(session, run, scenario, order, result)
+    return VerifiedRelease(scenario, result, run, signed.size)
+
+
+def _included(
+    entries: Sequence[ProvenEntry], size: int, root: bytes
+) -> Iterable[ProvenEntry]:
+    previous = -1
+    for proven in entries:
+        if not previous < proven.index < size:
+            raise VerificationError("the entries of the bundle are not in the order of the log")
+        leaf = merkle.leaf_hash(proven.entry)
+        merkle.verify_inclusion(leaf, proven.index, size, list(proven.proof), root)
+        previous = proven.index
+        yield proven
+
+
+def _single_release(session: Session) -> RunState:
+    released = [run for run in session.runs.values() if run.phase is RunPhase.RELEASED]
+    if len(released) != 1 or len(session.runs) != 1:
+        raise VerificationError("the bundle does not prove exactly one release")
+    return released[0]
+
+
+def _verify_documents(
+    session: Session, run: RunState, scenario: Scenario, order: RunOrder, result: CheckedResult
+) -> None:
+    released = run.released
+    assert released is not None
+    verify_proposal(session.scenarios[run.ordered.scenario].proposed, scenario)
+    if documents.digest(order) != run.ordered.order or order.run != run.ordered.run:
+        raise VerificationError("the order is not the one in the log")
+    if documents.digest(result) != released.result:
+        raise VerificationError("the result is not the one that was released")
+    answers = (result.run, result.scenario, result.statement, result.arguments)
+    if answers != (order.run, order.scenario, order.statement, order.arguments):
+        raise VerificationError("the result answers another order")
+    policy = (scenario.output.min_count, scenario.output.min_holders)
+    if (result.min_count, result.min_holders) != policy:
+        raise VerificationError("the result was checked under another policy than the sealed one")
+
+
+def bundle_release(
+    session: Session,
+    entries: Sequence[bytes],
+    leaf_hashes: Sequence[bytes],
+    checkpoint: bytes,
+    *,
+    run: bytes,
+    scenario: bytes,
+    order: bytes,
+    result: bytes,
+) -> bytes:
+    """Collect what proves one release, from a replica that holds the whole log.
+
+    Args:
+        session: the replayed log; ``entries`` and ``leaf_hashes`` are its leaves in order,
+            ``checkpoint`` is for exactly that many.
+        scenario, order, result: canonical bytes of the documents.
+    """
+    size = len(entries)
+    wanted = {0, *session.scenario_of(run).entries, *session.runs[run].entries}
+    proven = tuple(
+        ProvenEntry(
+            index, entries[index], tuple(merkle.inclusion_proof(leaf_hashes, index, size))
+        )
+        for index in sorted(wanted)
+    )
+    return documents.encode(ReleaseBundle(checkpoint, proven, scenario, order, result))
+

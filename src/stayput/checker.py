@@ -1,0 +1,250 @@
+"""The checker: opens only sums, counts first, and releases only what passes.
+
+It holds the Paillier key and never sees a part: parts are masked, so the key opens nothing but the
+sum over exactly the sealed participants, and a sum with a missing, foreign or altered part opens to
+noise, which :func:`stayput.disclosure.verify_counts` refuses (clauses C-1 … C-5):
+
+1. the sum it opens is, byte for byte, the one in the log, formed from the logged parts (C-1);
+2. every part is bound to the context that the checker computes itself from the sealed text (C-2);
+3. impossible sums end the run (C-3);
+4. counts are opened and judged before any value exists in encrypted form (C-4);
+5. the result goes to the data user only after its release is in the log, encrypted to the data
+   user's key, and the same bytes every time (C-5).
+
+Opened counts live in memory for the length of a call; on disk are only the verdict, and the result
+encrypted to the data user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stayput import documents
+from stayput.crypto import sealing, signing
+from stayput.crypto.paillier import PrivateKey
+from stayput.disclosure import check_counts, verify_counts, verify_values
+from stayput.encryption import Context, open_sum, parse_sum
+from stayput.errors import (
+    DocumentError,
+    InvalidInput,
+    NotYet,
+    RuleViolation,
+    VerificationError,
+)
+from stayput.finishing import finish
+from stayput.identity import Identity
+from stayput.link import CoordinatorLink
+from stayput.plans import (
+    RunPlan,
+    counts_context,
+    plan_run,
+    split_counts,
+    split_values,
+    values_context,
+)
+from stayput.release import (
+    CellVerdict,
+    CheckedResult,
+    RunOrder,
+    cell_verdict,
+    seal_info,
+    sealed_digest,
+)
+from stayput.replica import Replica
+from stayput.scenario import Scenario
+from stayput.session import Instruction, Judge, Release, RunPhase, verify_proposal
+from stayput.steps import CountsChecked, FailureReason, ResultReleased, Round, RunFailed
+from stayput.store.journal import Journal
+
+Counts = tuple[list[list[int]], list[list[int]]]
+
+
+class Checker:
+    """The checker's core.
+
+    Args:
+        identity: its keys, among them the Paillier key.
+        replica: its verified copy of the log.
+        journal: where verdicts and sealed results are kept until they are delivered.
+        link: the way to the coordinator.
+        clock: Unix seconds.
+        random: ``random(n)`` gives n random bytes from the operating system.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        replica: Replica,
+        journal: Journal,
+        link: CoordinatorLink,
+        clock: Callable[[], int],
+        random: Callable[[int], bytes],
+    ) -> None:
+        self._identity = identity
+        self._replica = replica
+        self._journal = journal
+        self._link = link
+        self._clock = clock
+        self._random = random
+        self.report: Callable[[str], None] = lambda message: None
+
+    def work(self, *, wait_ms: int = 0) -> bool:
+        """Catch up with the log and carry out what is the checker's turn.
+
+        Returns:
+            Whether there was anything to do.
+
+        Raises:
+            Unavailable: the coordinator cannot be reached; call again.
+            VerificationError: the log does not stand; do not call again.
+        """
+        moved = self._replica.catch_up(self._link, wait_ms=wait_ms) > 0
+        for instruction in tuple(self._replica.session.instructions(self._identity.name)):
+            moved = self._obey(instruction) or moved
+        return self._deliver() or moved
+
+    def _obey(self, instruction: Instruction) -> bool:
+        assert isinstance(instruction, Judge | Release)
+        run = instruction.run
+        try:
+            if isinstance(instruction, Judge):
+                self._judge(run)
+            else:
+                self._release(run)
+        except NotYet:
+            return self._replica.catch_up(self._link) > 0
+        except RuleViolation:  # the run moved on while we worked
+            return self._replica.catch_up(self._link) > 0
+        except (VerificationError, InvalidInput) as error:
+            self.report(f"run {run.hex()[:8]}: failed: {error.message}")
+            step = RunFailed(
+                run, self._identity.name, FailureReason.INVARIANT_VIOLATED, self._clock()
+            )
+            self._submit_failure(signing.sign(step, self._identity.signing_key))
+        return True
+
+    def _submit_failure(self, step: bytes) -> None:
+        try:
+            self._link.fail_run(step)
+        except RuleViolation:
+            self._replica.catch_up(self._link)
+
+    # --- counts -----------------------------------------------------------------------------------
+
+    def _judge(self, run: bytes) -> None:
+        verdict = self._journal.find("verdict", run)
+        step = self._journal.find("verdict-step", run)
+        if verdict is None or step is None:
+            scenario, plan = self._plan(run)
+            counts, holders = self._open_counts(run, plan)
+            passes = check_counts(plan.bound.plan, counts, holders, scenario.output)
+            document = cell_verdict(run, passes, self._random(32))
+            checked = CountsChecked(
+                run, self._identity.name, documents.digest(document), self._clock()
+            )
+            verdict = documents.encode(document)
+            step = signing.sign(checked, self._identity.signing_key)
+            self._journal.put_all({("verdict", run): verdict, ("verdict-step", run): step})
+        self.report(f"run {run.hex()[:8]}: counts judged")
+        self._link.submit_verdict(step, verdict)
+
+    def _open_counts(self, run: bytes, plan: RunPlan) -> Counts:
+        opened = self._open(run, Round.COUNTS, counts_context(plan))
+        counts, holders = split_counts(plan, opened)
+        verify_counts(plan.bound.plan, counts, holders, len(plan.participants))
+        return counts, holders
+
+    def _open(self, run: bytes, round: Round, context: Context) -> tuple[int, ...]:
+        """Open the logged sum of a round (clauses C-1, C-2)."""
+        state = self._replica.session.runs[run]
+        expected = documents.digest(context)
+        for name, part in state.contributions[round].items():
+            if part.context != expected:
+                raise VerificationError(f"the part of {name} is bound to another context")
+        data = self._link.get_encrypted_sum(run, round)
+        encrypted = parse_sum(data, context, self._paillier.public)
+        if encrypted.digest != state.sums[round].sum:
+            raise VerificationError("the coordinator sent another sum than the one in the log")
+        return open_sum(encrypted, self._paillier)
+
+    # --- release ----------------------------------------------------------------------------------
+
+    def _release(self, run: bytes) -> None:
+        step = self._journal.find("release-step", run)
+        if step is None:
+            sealed, step = self._finish(run)
+            self._journal.put_all({("sealed", run): sealed, ("release-step", run): step})
+        self._link.submit_release(step)
+        self._replica.catch_up(self._link)
+
+    def _finish(self, run: bytes) -> tuple[bytes, bytes]:
+        scenario, plan = self._plan(run)
+        verdict = documents.parse(CellVerdict, self._journal.get("verdict", run))
+        passes = verdict.matrix()
+        counts, _ = self._open_counts(run, plan)
+        if plan.rounds == 2:
+            opened = self._open(run, Round.VALUES, values_context(plan, passes))
+            values = split_values(plan, passes, opened)
+        else:
+            values = [[] for _ in counts]
+        verify_values(plan.bound.plan, counts, values)
+        order = self._order(run)
+        result = CheckedResult(
+            run=run,
+            scenario=scenario.digest,
+            statement=order.statement,
+            arguments=order.arguments,
+            min_count=scenario.output.min_count,
+            min_holders=scenario.output.min_holders,
+            table=finish(plan.bound.plan, counts, values, passes.tolist()),
+            salt=self._random(32),
+        )
+        user = self._replica.members[scenario.data_user]
+        encoded = documents.encode(result)
+        sealed = sealing.seal(user.agreement_key, encoded, seal_info(run))
+        released = ResultReleased(
+            run=run,
+            checker=self._identity.name,
+            result=documents.digest(result),
+            sealed=sealed_digest(sealed),
+            time=self._clock(),
+        )
+        return sealed, signing.sign(released, self._identity.signing_key)
+
+    def _deliver(self) -> bool:
+        """Hand over what is released and not yet delivered (clause C-5)."""
+        moved = False
+        for run in self._journal.keys("sealed"):
+            state = self._replica.session.runs.get(run)
+            if state is None or not state.over:
+                continue
+            if state.phase is RunPhase.RELEASED:
+                self._link.deliver_result(run, self._journal.get("sealed", run))
+                self.report(f"run {run.hex()[:8]}: released")
+            self._journal.forget("sealed", run)
+            moved = True
+        return moved
+
+    # --- what the run is --------------------------------------------------------------------------
+
+    def _order(self, run: bytes) -> RunOrder:
+        order = documents.parse(RunOrder, self._link.get_run_order(run))
+        if documents.digest(order) != self._replica.session.runs[run].ordered.order:
+            raise VerificationError("the order is not the one in the log")
+        return order
+
+    def _plan(self, run: bytes) -> tuple[Scenario, RunPlan]:
+        session = self._replica.session
+        ordered = session.runs[run].ordered
+        try:
+            scenario = documents.parse(Scenario, self._link.get_scenario(ordered.scenario))
+        except DocumentError as error:
+            raise VerificationError(error.message, hint=error.hint) from None
+        verify_proposal(session.scenarios[ordered.scenario].proposed, scenario)
+        return scenario, plan_run(scenario, self._order(run), ordered, self._replica.members)
+
+    @property
+    def _paillier(self) -> PrivateKey:
+        key = self._identity.paillier_key
+        assert key is not None  # a checker identity is not loaded without one
+        return key

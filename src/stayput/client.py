@@ -1,0 +1,456 @@
+"""The client: a data user asks, waits, and reads only what it verified.
+
+::
+
+    with stayput.connect("consortium/port-authority") as client:
+        scenario = client.propose(Path("nyc-delays.yaml").read_text())
+        client.wait_until_sealed(scenario)
+        result = client.run(scenario, "delay_by_carrier", first=1, last=6).wait()
+        result.table           # pyarrow.Table
+        result.verify()        # offline, from the bundle alone
+
+The client follows and verifies the log like every other party, and shows nothing that it could not
+verify: a result is handed out only after :func:`stayput.audit.verify_release` accepted its bundle.
+"""
+
+from __future__ import annotations
+
+import decimal
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from stayput import documents
+from stayput.audit import VerifiedRelease, bundle_release, verify_release
+from stayput.crypto import sealing, signing
+from stayput.errors import InvalidInput, NotFound, NotYet, RunFailure, VerificationError
+from stayput.identity import Identity
+from stayput.link import CoordinatorLink
+from stayput.membership import Members
+from stayput.release import RunOrder, arguments_from, seal_info, sealed_digest
+from stayput.replica import Replica
+from stayput.scenario import ColumnType, Parameter, ParameterValue, Scenario, Statement
+from stayput.scenario_file import parse_scenario_file
+from stayput.session import RunPhase, RunState, ScenarioPhase, ScenarioState
+from stayput.sql import bind, plan
+from stayput.steps import FailureReason, Round, RunOrdered, ScenarioProposed
+
+POLL_MS = 5000
+"""How long one question to the coordinator may wait for news."""
+
+Progress = Callable[[str], None]
+"""Is told of each stage of a run, once, in words."""
+
+_FAILURES = {
+    FailureReason.TIMED_OUT: (
+        "a party stayed away for too long",
+        "check with `stayput log show` whose step is missing, then order a new run",
+    ),
+    FailureReason.HOLDER_REFUSED: (
+        "a holder's node refused the run",
+        "ask the holders; the holder concerned reads the reason with `stayput node notes`",
+    ),
+    FailureReason.DATA_DO_NOT_FIT: (
+        "a holder's data do not fit the table contract",
+        "the holder concerned reads the reason with `stayput node notes`",
+    ),
+    FailureReason.STAGING_FAILED: (
+        "a holder could not compute its part",
+        "the holder concerned reads the reason with `stayput node notes`",
+    ),
+    FailureReason.DELETION_FAILED: (
+        "a holder could not show that staged rows were destroyed",
+        "the holder concerned has to look at its staging folder",
+    ),
+    FailureReason.INVARIANT_VIOLATED: (
+        "the opened sums are impossible: a part is missing, foreign or altered",
+        "order a new run; if it fails again ask the operator and the holders",
+    ),
+    FailureReason.REVOKED: ("a holder has revoked its approval", "the scenario is closed for good"),
+    FailureReason.STATE_LOST: ("a holder's node lost its state in a crash", "order a new run"),
+}
+
+
+class Result:
+    """A released result, verified.
+
+    Attributes:
+        bundle: the bytes that prove it, for a file or for somebody else.
+    """
+
+    def __init__(self, bundle: bytes, members: Members) -> None:
+        self.bundle = bundle
+        self._members = members
+        self._verified = verify_release(bundle, members)
+
+    def verify(self) -> VerifiedRelease:
+        """Verify again, offline, from the bundle alone.
+
+        Raises:
+            VerificationError, RuleViolation: a step fails; the message says which.
+        """
+        return verify_release(self.bundle, self._members)
+
+    @property
+    def checked(self) -> VerifiedRelease:
+        """What was verified: scenario, result document, run."""
+        return self._verified
+
+    @property
+    def table(self) -> Any:
+        """The result as ``pyarrow.Table``; withheld values are null, see ``withheld``."""
+        return self._verified.result.table.to_arrow()
+
+    def to_pandas(self) -> Any:
+        """The result as ``pandas.DataFrame``.
+
+        Raises:
+            ConfigurationError: pandas is not installed.
+        """
+        return self._verified.result.table.to_pandas()
+
+
+class Run:
+    """One ordered run."""
+
+    def __init__(self, client: Client, run: bytes) -> None:
+        self._client = client
+        self.id = run
+
+    @property
+    def state(self) -> RunState:
+        """What the log says of it."""
+        return self._client.replica.session.runs[self.id]
+
+    def wait(self, *, timeout: float = 600.0, progress: Progress | None = None) -> Result:
+        """Wait for the verified result.
+
+        Args:
+            timeout: seconds.
+            progress: is told of each stage.
+
+        Raises:
+            RunFailure: the run ended without a result.
+            NotYet: the time is over; the run goes on, ask again.
+        """
+        return self._client.wait_for(self.id, timeout=timeout, progress=progress)
+
+
+class Client:
+    """A data user's connection; made by :func:`stayput.connect`.
+
+    Args:
+        identity: the data user's keys.
+        replica: its verified copy of the log.
+        link: the way to the coordinator.
+        clock: Unix seconds.
+        monotonic: seconds for measuring waits.
+        random: ``random(n)`` gives n random bytes from the operating system.
+        close: called once on leaving.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        replica: Replica,
+        link: CoordinatorLink,
+        clock: Callable[[], int],
+        monotonic: Callable[[], float],
+        random: Callable[[int], bytes],
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.identity = identity
+        self.replica = replica
+        self._link = link
+        self._clock = clock
+        self._monotonic = monotonic
+        self._random = random
+        self._close = close
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._close()
+
+    # --- scenarios --------------------------------------------------------------------------------
+
+    def propose(self, text: str) -> bytes:
+        """Propose the scenario of a YAML text to its holders.
+
+        Returns:
+            The scenario's digest: its identity from now on.
+
+        Raises:
+            ScenarioError: a mistake in the text, with its line.
+            RuleViolation: it names parties that are not of this consortium.
+        """
+        scenario = parse_scenario_file(text, nonce=self._random(16))
+        step = ScenarioProposed(
+            scenario=scenario.digest,
+            user=scenario.data_user,
+            checker=scenario.checker,
+            holders=tuple(sorted(scenario.holders)),
+            runs=scenario.limits.runs,
+            valid_until=scenario.limits.valid_until,
+            min_holders=scenario.output.min_holders,
+            time=self._clock(),
+        )
+        if scenario.data_user != self.identity.name:
+            raise InvalidInput(
+                f"the scenario's data user is {scenario.data_user}, you are {self.identity.name}",
+                hint="propose it with the identity of the data user",
+            )
+        self._link.propose_scenario(
+            signing.sign(step, self.identity.signing_key), documents.encode(scenario)
+        )
+        self.replica.catch_up(self._link)
+        return scenario.digest
+
+    def scenario(self, digest: bytes) -> Scenario:
+        """The scenario document, verified against the log.
+
+        Raises:
+            NotFound: not proposed, or this party is not in it.
+        """
+        self.replica.catch_up(self._link)
+        scenario = documents.parse(Scenario, self._link.get_scenario(digest))
+        if scenario.digest != digest:
+            raise VerificationError("the coordinator sent another scenario")
+        return scenario
+
+    def state(self, digest: bytes) -> ScenarioState:
+        """What the log says of a scenario.
+
+        Raises:
+            NotFound: it was not proposed.
+        """
+        self.replica.catch_up(self._link)
+        state = self.replica.session.scenarios.get(digest)
+        if state is None:
+            raise NotFound("no such scenario", hint="`stayput scenario list` shows all")
+        return state
+
+    def find(self, name: str) -> bytes:
+        """The digest meant by a prefix of its hex form, or by the name of a scenario.
+
+        The newest sealed scenario of a name is preferred, then the newest proposed one.
+
+        Raises:
+            NotFound: nothing, or more than one thing, is meant.
+        """
+        self.replica.catch_up(self._link)
+        scenarios = self.replica.session.scenarios
+        mine = [d for d, s in scenarios.items() if self.identity.name in s.parties()]
+        hits = [d for d in mine if len(name) >= 6 and d.hex().startswith(name)]
+        if len(hits) == 1:
+            return hits[0]
+        named = [d for d in reversed(mine) if self.scenario(d).name == name]
+        for phase in (ScenarioPhase.SEALED, ScenarioPhase.PROPOSED):
+            for digest in named:
+                if scenarios[digest].phase is phase:
+                    return digest
+        if named:
+            return named[0]
+        raise NotFound(f"no scenario {name!r}", hint="`stayput scenario list` shows all")
+
+    def wait_until_sealed(self, digest: bytes, *, timeout: float = 3600.0) -> None:
+        """Wait until every holder has approved.
+
+        Raises:
+            RunFailure: a holder refused or revoked.
+            NotYet: the time is over.
+        """
+        deadline = self._monotonic() + timeout
+        while True:
+            state = self.state(digest)
+            if state.phase is ScenarioPhase.SEALED or state.phase is ScenarioPhase.USED_UP:
+                return
+            if state.phase is not ScenarioPhase.PROPOSED:
+                raise RunFailure(
+                    f"the scenario is {state.phase.name.lower()}", reason=state.phase.name
+                )
+            if not self._wait(deadline):
+                missing = [h for h in state.proposed.holders if h not in state.reviews]
+                raise NotYet("not every holder has reviewed", hint="waiting for " + ", ".join(missing))
+
+    # --- runs -------------------------------------------------------------------------------------
+
+    def run(
+        self, digest: bytes, statement: str, /, **parameters: ParameterValue | decimal.Decimal
+    ) -> Run:
+        """Order one run of a statement.
+
+        Args:
+            parameters: a value for each declared parameter; decimals as ``Decimal``, ``int`` or
+                text.
+
+        Raises:
+            InvalidInput: statement or values are outside what was sealed (nothing was ordered).
+            RuleViolation: the scenario is not sealed, expired, revoked or used up.
+        """
+        scenario = self.scenario(digest)
+        chosen = _statement(scenario, statement)
+        values = scaled_arguments(chosen, parameters)
+        planned = plan(chosen, scenario.tables, len(scenario.holders))
+        bind(planned, values)
+        order = RunOrder(
+            run=self._random(16),
+            scenario=digest,
+            statement=statement,
+            arguments=arguments_from(values),
+            salt=self._random(32),
+        )
+        step = RunOrdered(
+            run=order.run,
+            scenario=digest,
+            user=self.identity.name,
+            order=documents.digest(order),
+            participants=tuple(sorted(scenario.holders)),
+            rounds=planned.rounds,
+            time=self._clock(),
+        )
+        self._link.order_run(
+            signing.sign(step, self.identity.signing_key), documents.encode(order)
+        )
+        self.replica.catch_up(self._link)
+        return Run(self, order.run)
+
+    def wait_for(
+        self, run: bytes, *, timeout: float = 600.0, progress: Progress | None = None
+    ) -> Result:
+        """Wait for the verified result of a run; see :meth:`Run.wait`."""
+        deadline = self._monotonic() + timeout
+        said: set[str] = set()
+        while True:
+            state = self.replica.session.runs.get(run)
+            if state is None:
+                raise NotFound("no such run")
+            for stage in stages(state):
+                if progress is not None and stage not in said:
+                    progress(stage)
+                said.add(stage)
+            if state.phase is RunPhase.FAILED:
+                assert state.failure is not None
+                message, hint = _FAILURES[state.failure]
+                raise RunFailure(message, reason=state.failure.name, hint=hint)
+            if state.phase is RunPhase.RELEASED:
+                try:
+                    return self.fetch(run)
+                except NotYet:
+                    pass  # released in the log; the checker is about to deliver
+            if not self._wait(deadline, state.phase is RunPhase.RELEASED):
+                raise NotYet("the run is not over", hint=f"stayput result {run.hex()[:12]}")
+
+    def fetch(self, run: bytes) -> Result:
+        """Fetch, open and verify the result of a released run.
+
+        Raises:
+            NotYet: not released.
+            VerificationError: what came does not verify; nothing is shown.
+        """
+        sealed = self._link.fetch_result(run)
+        state = self.replica.session.runs[run]
+        if state.released is None or sealed_digest(sealed) != state.released.sealed:
+            raise VerificationError("the coordinator sent other bytes than the released ones")
+        result = sealing.unseal(self.identity.agreement_key, sealed, seal_info(run))
+        bundle = bundle_release(
+            self.replica.session,
+            self.replica.entries,
+            self.replica.leaf_hashes,
+            self.replica.checkpoint,
+            run=run,
+            scenario=self._link.get_scenario(state.ordered.scenario),
+            order=self._link.get_run_order(run),
+            result=result,
+        )
+        return Result(bundle, self.replica.members)
+
+    def _wait(self, deadline: float, briefly: bool = False) -> bool:
+        """Wait for news of the log, at most until ``deadline``; False when it has passed."""
+        left = deadline - self._monotonic()
+        if left <= 0:
+            return False
+        longest = 100 if briefly else POLL_MS
+        self.replica.catch_up(self._link, wait_ms=max(1, min(longest, int(left * 1000))))
+        return True
+
+
+def stages(run: RunState) -> list[str]:
+    """What has happened in a run so far, in words, in order."""
+    everyone = len(run.ordered.participants)
+    said = [f"ordered: {everyone} holders take part"]
+    if run.receipts:
+        said.append(f"staged, counted and destroyed: {len(run.receipts)} of {everyone} holders")
+    for round in (Round.COUNTS, Round.VALUES):
+        word = round.name.lower()
+        done = len(run.contributions[round])
+        if done:
+            said.append(f"masked and encrypted {word}: {done} of {everyone} holders")
+        if round in run.sums:
+            said.append(f"{word} added without being read")
+        if round is Round.COUNTS and run.verdict is not None:
+            said.append("counts opened and judged by the checker")
+    if run.released is not None:
+        said.append("result checked and released")
+    return said
+
+
+def _statement(scenario: Scenario, name: str) -> Statement:
+    try:
+        return scenario.statement(name)
+    except KeyError:
+        raise InvalidInput(
+            f"the scenario has no statement {name!r}",
+            hint="it has: " + ", ".join(s.name for s in scenario.statements),
+        ) from None
+
+
+def scaled_arguments(
+    statement: Statement, values: Mapping[str, ParameterValue | decimal.Decimal]
+) -> dict[str, ParameterValue]:
+    """Arguments as people give them, as the scaled integers of the protocol.
+
+    Raises:
+        InvalidInput: a number has more decimals than the parameter, or is no number.
+    """
+    declared = {parameter.name: parameter for parameter in statement.parameters}
+    return {
+        name: _scaled(declared[name], value) if name in declared else _undeclared(name, statement)
+        for name, value in values.items()
+    }
+
+
+def _undeclared(name: str, statement: Statement) -> ParameterValue:
+    known = ", ".join(p.name for p in statement.parameters) or "no parameters"
+    raise InvalidInput(f"{statement.name} has no parameter {name!r}", hint=f"it has: {known}")
+
+
+_TRUTH = {"true": True, "false": False}
+
+
+def _scaled(parameter: Parameter, value: ParameterValue | decimal.Decimal) -> ParameterValue:
+    if parameter.type is ColumnType.LEVEL:
+        return str(value)
+    if parameter.type is ColumnType.BOOLEAN:
+        if isinstance(value, bool):
+            return value
+        if str(value).lower() in _TRUTH:
+            return _TRUTH[str(value).lower()]
+        raise InvalidInput(f"{parameter.name} is true or false, not {value!r}")
+    try:
+        if isinstance(value, bool | float):
+            raise decimal.InvalidOperation
+        scaled = decimal.Decimal(value).scaleb(parameter.decimals)
+        if scaled != scaled.to_integral_value():
+            raise decimal.InvalidOperation
+    except (decimal.InvalidOperation, ValueError):
+        raise InvalidInput(
+            f"{parameter.name} is a number with at most {parameter.decimals} decimals, "
+            f"not {value!r}",
+            hint="give fractional numbers as text or Decimal, never as float",
+        ) from None
+    return int(scaled)

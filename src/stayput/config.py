@@ -1,0 +1,169 @@
+"""Settings of a daemon: ``stayput.toml`` in the party's home folder.
+
+One dataclass per section, every key documented at its field; the samples in ``deploy/`` show all of
+them.  A missing file means all defaults.  Unknown keys are errors, since a misspelt limit that is
+silently ignored is worse than none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from stayput.engines.duckdb import SourceSpec
+from stayput.errors import ConfigurationError
+from stayput.scenario import IDENTIFIER
+
+T = TypeVar("T")
+
+FILE_NAME = "stayput.toml"
+
+FORMATS = {".parquet": "parquet", ".csv": "csv", ".sqlite": "sqlite", ".db": "sqlite"}
+"""Formats of sources by suffix."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CoordinatorSettings:
+    """Section ``[coordinator]``."""
+
+    run_timeout_seconds: int = 600
+    """A run without any progress for this long is failed, so that nobody waits for ever."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StagingSettings:
+    """Section ``[staging]`` of a holder's node."""
+
+    memory_limit_mb: int = 1024
+    """Memory of the database engine inside the staging process; it never spills to disk."""
+
+    time_limit_seconds: int = 300
+    """A staging process that takes longer is killed and the run refused."""
+
+    require_landlock: bool = True
+    """Refuse to stage where the kernel cannot confine the process (Linux 5.13 or newer can)."""
+
+    threads: int = 2
+    """Threads of the database engine."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """All sections of ``stayput.toml``."""
+
+    coordinator: CoordinatorSettings = CoordinatorSettings()
+    staging: StagingSettings = StagingSettings()
+    sources: dict[str, SourceSpec] = dataclasses.field(default_factory=dict)
+    """Section ``[sources.TABLE]``: ``path`` (absolute, or relative to the home folder), ``format``
+    (``parquet``, ``csv`` or ``sqlite``; from the suffix if left out), ``table`` (for SQLite)."""
+
+
+def load_settings(home: Path) -> Settings:
+    """The settings of a home folder.
+
+    Raises:
+        ConfigurationError: the file is malformed, or names what does not exist.
+    """
+    path = home / FILE_NAME
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Settings()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigurationError(f"cannot read {FILE_NAME}: {error}") from None
+    _refuse_unknown(raw, [field.name for field in dataclasses.fields(Settings)], "")
+    return Settings(
+        coordinator=_section(CoordinatorSettings, raw, "coordinator"),
+        staging=_section(StagingSettings, raw, "staging"),
+        sources=_sources(raw.get("sources", {}), home),
+    )
+
+
+def _section(cls: type[T], raw: dict[str, Any], name: str) -> T:
+    values = raw.get(name, {})
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"[{name}] in {FILE_NAME} is not a section")
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    _refuse_unknown(values, list(fields), name)
+    for key, value in values.items():
+        wanted = type(fields[key].default)
+        if type(value) is not wanted or (wanted is int and value < 1):
+            kind = "true or false" if wanted is bool else "a positive whole number"
+            raise ConfigurationError(f"{name}.{key} in {FILE_NAME} is {kind}, not {value!r}")
+    return cls(**values)
+
+
+def _refuse_unknown(values: dict[str, Any], known: list[str], where: str) -> None:
+    for key in values:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, 1)
+            raise ConfigurationError(
+                f"{FILE_NAME} has an unknown key {'.'.join(filter(None, (where, key)))!r}",
+                hint=f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(known),
+            )
+
+
+def _sources(raw: Any, home: Path) -> dict[str, SourceSpec]:
+    if not isinstance(raw, dict):
+        raise ConfigurationError(f"[sources] in {FILE_NAME} is not a section")
+    return {name: _source(name, value, home) for name, value in raw.items()}
+
+
+def _source(name: str, raw: Any, home: Path) -> SourceSpec:
+    where = f"sources.{name}"
+    if not IDENTIFIER.fullmatch(name):
+        raise ConfigurationError(f"{name!r} in {FILE_NAME} is no table name")
+    if not isinstance(raw, dict) or not isinstance(raw.get("path"), str):
+        raise ConfigurationError(f"[{where}] in {FILE_NAME} has no path")
+    _refuse_unknown(raw, ["path", "format", "table"], where)
+    path = (home / raw["path"]).resolve()
+    return source_spec(path, raw.get("format"), raw.get("table", ""))
+
+
+def source_spec(path: Path, format: str | None = None, table: str = "") -> SourceSpec:
+    """A source of a file, its format from the suffix unless given.
+
+    Raises:
+        ConfigurationError: no such file, or an unknown format.
+    """
+    chosen = format or FORMATS.get(path.suffix.lower())
+    if chosen not in FORMATS.values():
+        raise ConfigurationError(
+            f"cannot tell the format of {path.name}",
+            hint="name it: parquet, csv or sqlite",
+        )
+    if not path.is_file():
+        raise ConfigurationError(f"there is no file {path}", hint="check the path of the source")
+    return SourceSpec(path=str(path), format=chosen, table=table)
+
+
+def add_source(home: Path, table: str, path: Path, format: str | None, inner: str) -> SourceSpec:
+    """Declare a source in ``stayput.toml``.
+
+    Raises:
+        ConfigurationError: the table has a source already, or the file does not fit.
+    """
+    if table in load_settings(home).sources:
+        raise ConfigurationError(
+            f"the table {table!r} has a source already", hint=f"edit {home / FILE_NAME}"
+        )
+    if not IDENTIFIER.fullmatch(table):
+        raise ConfigurationError(f"{table!r} is no table name")
+    spec = source_spec(path.resolve(), format, inner)
+    lines = [f"\n[sources.{table}]", f"path = {_toml_string(spec.path)}"]
+    lines.append(f"format = {_toml_string(spec.format)}")
+    if inner:
+        lines.append(f"table = {_toml_string(inner)}")
+    with (home / FILE_NAME).open("a", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+    return spec
+
+
+def _toml_string(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    if any(ord(character) < 32 for character in escaped):
+        raise ConfigurationError("a path with control characters cannot be declared")
+    return f'"{escaped}"'

@@ -1,0 +1,236 @@
+"""Daemons: the cores of coordinator, node and checker as processes that stay up.
+
+Each takes its home folder and runs until it is told to stop.  Node and checker dial out and keep
+asking; when the coordinator is away they wait with jittered backoff and say so once.  An error that
+repeating cannot mend (a forked log, an altered file) ends the process with a message, because going
+on would hide it.
+
+Files of a home folder: ``identity.json`` and keys, ``members.json``, ``stayput.toml``,
+``journal.db`` (the log or its mirror), ``ledger.db`` (holders), ``wire.json`` (what went over this
+party's wire), ``staging/`` (empty but for a running staging process), ``daemon.lock``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import random
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from stayput.checker import Checker
+from stayput.config import load_settings
+from stayput.coordinator import Coordinator
+from stayput.errors import ConfigurationError, StayputError, Unavailable, VerificationError
+from stayput.identity import Identity, load_identity
+from stayput.membership import Members, load_members
+from stayput.node import Node
+from stayput.replica import Replica
+from stayput.rpc import wire
+from stayput.rpc.client import GrpcLink
+from stayput.rpc.server import serve
+from stayput.staging import StagingPool
+from stayput.steps import Role
+from stayput.store.journal import Journal
+from stayput.store.ledger import Ledger
+
+POLL_MS = 20_000
+"""How long one question to the coordinator may wait for news."""
+
+MAX_BACKOFF = 15.0
+"""Longest pause between two attempts to reach the coordinator, seconds."""
+
+Report = Callable[[str], None]
+
+
+def clock() -> int:
+    """Unix seconds."""
+    return int(time.time())
+
+
+def storage_key(identity: Identity) -> bytes:
+    """The key that seals what a party keeps on its own disk; derived, so nothing new to lose."""
+    return identity.derive_key(b"stayput/v1/storage")
+
+
+def run_daemon(home: Path, report: Report) -> None:
+    """Run the daemon of whatever role the identity in ``home`` has, until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigurationError: not set up, a role without daemon, or already running.
+        VerificationError: the log or this party's files do not stand.
+    """
+    identity = load_identity(home)
+    members = load_members(home)
+    daemons = {
+        Role.COORDINATOR: _run_coordinator,
+        Role.HOLDER: _run_node,
+        Role.CHECKER: _run_checker,
+    }
+    if identity.role not in daemons:
+        raise ConfigurationError(
+            f"a {identity.role.name.lower()} has no daemon",
+            hint="daemons are run by coordinator, checker and holders",
+        )
+    with _exclusively(home), _recording_wire(home), _stopping_on_signals():
+        daemons[identity.role](home, identity, members, report)
+
+
+@contextlib.contextmanager
+def _exclusively(home: Path) -> Iterator[None]:
+    """One daemon per home folder; the lock goes with the process, however it ends."""
+    descriptor = os.open(home / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ConfigurationError(
+            "the daemon of this home folder is running already",
+            hint="stop it first, or use another home folder",
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _recording_wire(home: Path) -> Iterator[None]:
+    """Add what went over the wire to ``wire.json`` on leaving; see :func:`save_wire`."""
+    try:
+        yield
+    finally:
+        save_wire(home)
+
+
+def save_wire(home: Path) -> None:
+    """Write the counters of this process's wire (bytes and kinds, no content) to ``wire.json``."""
+    path = home / "wire.json"
+    temporary = home / "wire.json.new"
+    temporary.write_text(json.dumps(wire.snapshot(), indent=1), encoding="utf-8")
+    temporary.replace(path)
+
+
+class _Stopped(Exception):  # noqa: N818
+    """Told to stop."""
+
+
+@contextlib.contextmanager
+def _stopping_on_signals() -> Iterator[None]:
+    def stop(number: int, frame: object) -> None:
+        raise _Stopped
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    except _Stopped:
+        pass
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _run_coordinator(home: Path, identity: Identity, members: Members, report: Report) -> None:
+    settings = load_settings(home).coordinator
+    journal = Journal(home / "journal.db")
+    core = Coordinator(
+        members,
+        identity.signing_key,
+        journal,
+        clock,
+        run_timeout=settings.run_timeout_seconds,
+    )
+    try:
+        asyncio.run(_serve(home, core, identity, members, report))
+    finally:
+        journal.close()
+
+
+async def _serve(
+    home: Path, core: Coordinator, identity: Identity, members: Members, report: Report
+) -> None:
+    server = await serve(core, identity, members)
+    report(f"coordinator {identity.name} listens on {server.address}")
+    try:
+        while True:
+            await asyncio.sleep(1.0)
+            await asyncio.to_thread(core.tick)
+            save_wire(home)
+    finally:
+        await server.stop()
+
+
+def _run_node(home: Path, identity: Identity, members: Members, report: Report) -> None:
+    settings = load_settings(home).staging
+    journal, ledger = Journal(home / "journal.db"), Ledger(home / "ledger.db", storage_key(identity))
+    pool = StagingPool(
+        workdir=home / "staging",
+        memory_limit_mb=settings.memory_limit_mb,
+        time_limit_s=settings.time_limit_seconds,
+        require_landlock=settings.require_landlock,
+        threads=settings.threads,
+    )
+    with GrpcLink(identity, members) as link, pool:
+        swept = pool.swept
+        if swept:
+            report(f"swept what {swept} interrupted staging(s) had left")
+        node = Node(
+            identity,
+            Replica(members, journal),
+            ledger,
+            link,
+            lambda: load_settings(home).sources,
+            pool,
+            clock,
+            secrets.token_bytes,
+        )
+        node.report = report
+        report(f"node {identity.name} follows the log")
+        try:
+            _work(node.work, home, report)
+        finally:
+            journal.close()
+            ledger.close()
+
+
+def _run_checker(home: Path, identity: Identity, members: Members, report: Report) -> None:
+    journal = Journal(home / "journal.db")
+    with GrpcLink(identity, members) as link:
+        checker = Checker(
+            identity, Replica(members, journal), journal, link, clock, secrets.token_bytes
+        )
+        checker.report = report
+        report(f"checker {identity.name} follows the log")
+        try:
+            _work(checker.work, home, report)
+        finally:
+            journal.close()
+
+
+def _work(step: Callable[..., bool], home: Path, report: Report) -> None:
+    """Ask what is to be done, for ever."""
+    pause = 0.0
+    while True:
+        try:
+            step(wait_ms=POLL_MS)
+            if pause:
+                report("the coordinator is back")
+            pause = 0.0
+        except VerificationError:
+            raise
+        except Unavailable as error:
+            if not pause:
+                report(f"{error.message}; trying again")
+            pause = min(MAX_BACKOFF, max(0.2, pause * 2))
+            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+        except StayputError as error:
+            # A refusal for one run must not stop the others; the next round asks afresh.
+            report(f"{type(error).__name__}: {error.message}")
+            time.sleep(0.5)
+        save_wire(home)

@@ -1,0 +1,142 @@
+"""What a run computes: the plan that node and checker derive, each by itself, from sealed text.
+
+Nobody sends a plan: from scenario and order everybody gets the same one, and the encryption context
+of each round binds it.  The vectors of the two rounds are laid out here:
+
+* counts: first all counts, cell by cell, then for each of them whether this holder has any such
+  row (0 or 1), so that the checker learns how many holders contribute, not which;
+* values: cell by cell, those value measures whose support passed, in the order of the plan.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from stayput.encryption import Context
+from stayput.errors import InvalidInput, RuleViolation
+from stayput.membership import Members
+from stayput.partials import LocalPartial
+from stayput.release import Passes, RunOrder
+from stayput.scenario import Scenario, TableContract
+from stayput.sql import BoundPlan, bind, plan
+from stayput.steps import Round, RunOrdered
+
+
+@dataclasses.dataclass(frozen=True)
+class RunPlan:
+    """The plan of one run, bound to its order."""
+
+    run: bytes
+    scenario: bytes
+    contract: TableContract
+    bound: BoundPlan
+    participants: tuple[str, ...]
+    checker_key: bytes
+
+    @property
+    def rounds(self) -> int:
+        return self.bound.plan.rounds
+
+
+def plan_run(
+    scenario: Scenario, order: RunOrder, ordered: RunOrdered, members: Members
+) -> RunPlan:
+    """The plan of an ordered run (clause N-3).
+
+    Raises:
+        InvalidInput: statement or arguments are outside what was sealed.
+        RuleViolation: the step in the log does not fit the plan.
+    """
+    try:
+        statement = scenario.statement(order.statement)
+    except KeyError:
+        raise InvalidInput(
+            f"the scenario has no statement {order.statement!r}",
+            hint="it has: " + ", ".join(s.name for s in scenario.statements),
+        ) from None
+    planned = plan(statement, scenario.tables, len(scenario.holders))
+    if ordered.rounds != planned.rounds:
+        raise RuleViolation("the order names another number of rounds", clause="N-3")
+    return RunPlan(
+        run=order.run,
+        scenario=scenario.digest,
+        contract=scenario.table(planned.table),
+        bound=bind(planned, order.parameters()),
+        participants=ordered.participants,
+        checker_key=members.checker_key(scenario.checker).key_id,
+    )
+
+
+def counts_context(run: RunPlan) -> Context:
+    """What contributions of round one are bound to."""
+    planned = run.bound.plan
+    return _context(run, Round.COUNTS, planned.count_width, 2 * planned.cells * len(planned.counts))
+
+
+def values_context(run: RunPlan, passes: Passes) -> Context:
+    """What contributions of round two are bound to."""
+    return _context(
+        run, Round.VALUES, run.bound.plan.value_width, int(_surviving(run, passes).sum())
+    )
+
+
+def _context(run: RunPlan, round: Round, width: int, count: int) -> Context:
+    return Context(
+        run=run.run,
+        scenario=run.scenario,
+        round=round,
+        participants=run.participants,
+        checker_key=run.checker_key,
+        width=width,
+        count=count,
+    )
+
+
+def counts_vector(partial: LocalPartial) -> list[int]:
+    """One holder's vector of round one."""
+    counts = [count for row in partial.counts for count in row]
+    return counts + [int(count > 0) for count in counts]
+
+
+def split_counts(run: RunPlan, vector: Sequence[int]) -> tuple[list[list[int]], list[list[int]]]:
+    """Counts and numbers of contributing holders, each cells × counts, from an opened sum."""
+    width = len(run.bound.plan.counts)
+    rows = [list(vector[i : i + width]) for i in range(0, len(vector), width)]
+    cells = run.bound.plan.cells
+    return rows[:cells], rows[cells:]
+
+
+def values_vector(run: RunPlan, partial: LocalPartial, passes: Passes) -> list[int]:
+    """One holder's vector of round two: surviving values only (clause N-6)."""
+    keep = _surviving(run, passes)
+    return [
+        value
+        for row, kept in zip(partial.values, keep, strict=True)
+        for value, wanted in zip(row, kept, strict=True)
+        if wanted
+    ]
+
+
+def split_values(run: RunPlan, passes: Passes, vector: Sequence[int]) -> list[list[int | None]]:
+    """Values, cells × value measures, ``None`` where nothing was opened."""
+    opened = iter(vector)
+    return [
+        [next(opened) if wanted else None for wanted in kept] for kept in _surviving(run, passes)
+    ]
+
+
+def _surviving(run: RunPlan, passes: Passes) -> Passes:
+    """Cells × value measures whose support passes.
+
+    Raises:
+        InvalidInput: the verdict is of another shape.
+    """
+    planned = run.bound.plan
+    if passes.shape != (planned.cells, len(planned.counts)):
+        raise InvalidInput("the verdict does not fit the plan of the run")
+    supports = np.array([measure.support for measure in planned.values], dtype=np.int64)
+    result: Passes = passes[:, supports]
+    return result

@@ -1,0 +1,588 @@
+"""The session: which step is allowed when, and who has to do what next.
+
+A state machine without I/O, clock or randomness.  It is fed the log, entry by entry; it refuses an
+entry that breaks a rule and knows, after each one, what every party is to do.  Coordinator, node,
+checker, client and auditor run this same code over the same bytes, so *audit is replay*: the
+auditor reports the first entry that :meth:`Session.admit` refuses.
+
+States of a scenario::
+
+    PROPOSED ──all approve, coordinator seals──▶ SEALED ──last run ordered──▶ USED_UP
+        └──one refuses──▶ REFUSED                  └──one revokes (also from PROPOSED)──▶ REVOKED
+
+(Expiry is not a state of the log: it is the comparison of a clock with ``valid_until``, done on
+the time in each step here, and again by each node with its own clock.)
+
+States of a run::
+
+    COUNTING ─sum of counts─▶ JUDGING ─verdict─▶ VALUING ─sum of values─▶ FINISHING ─release─▶ RELEASED
+        any of them ──a party fails it, a deletion fails, a holder revokes──▶ FAILED
+
+A run of one round goes from JUDGING to FINISHING directly.  The clauses quoted (``S-3``, ``R-2``…)
+are those of ``docs/protocol.md``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Iterator
+
+from stayput.crypto import signing
+from stayput.errors import RuleViolation, VerificationError
+from stayput.membership import Members, verify_member_list
+from stayput.scenario import Scenario
+from stayput.steps import (
+    STEP_CLASSES,
+    Contributed,
+    CountsChecked,
+    Decision,
+    FailureReason,
+    MemberList,
+    Outcome,
+    ResultReleased,
+    Role,
+    Round,
+    RunFailed,
+    RunOrdered,
+    ScenarioProposed,
+    ScenarioReviewed,
+    ScenarioRevoked,
+    ScenarioSealed,
+    StagingDestroyed,
+    Step,
+    SumFormed,
+    Waiver,
+)
+
+# --- instructions ---------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Seal:
+    """To the coordinator: every holder has approved, seal the scenario."""
+
+    scenario: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Contribute:
+    """To a holder's node: send your part of this round (and stage first, for the counts)."""
+
+    run: bytes
+    round: Round
+    holder: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Add:
+    """To the coordinator: all parts are here, form and log the sum."""
+
+    run: bytes
+    round: Round
+
+
+@dataclasses.dataclass(frozen=True)
+class Judge:
+    """To the checker: open the counts and decide which cells may be opened."""
+
+    run: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Release:
+    """To the checker: open what survived, finish, and release."""
+
+    run: bytes
+
+
+Instruction = Seal | Contribute | Add | Judge | Release
+
+
+# --- state ----------------------------------------------------------------------------------------
+
+
+class ScenarioPhase(enum.Enum):
+    PROPOSED = 1
+    REFUSED = 2
+    SEALED = 3
+    REVOKED = 4
+    USED_UP = 5
+
+
+class RunPhase(enum.Enum):
+    COUNTING = 1
+    JUDGING = 2
+    VALUING = 3
+    FINISHING = 4
+    RELEASED = 5
+    FAILED = 6
+
+
+@dataclasses.dataclass
+class ScenarioState:
+    """What the log says about one scenario. ``entries`` are the indices that speak of it."""
+
+    proposed: ScenarioProposed
+    phase: ScenarioPhase = ScenarioPhase.PROPOSED
+    reviews: dict[str, ScenarioReviewed] = dataclasses.field(default_factory=dict)
+    runs_ordered: int = 0
+    entries: list[int] = dataclasses.field(default_factory=list)
+
+    @property
+    def approved_by_all(self) -> bool:
+        return all(
+            holder in self.reviews and self.reviews[holder].decision is Decision.APPROVED
+            for holder in self.proposed.holders
+        )
+
+    def parties(self) -> frozenset[str]:
+        """Everybody named in the scenario."""
+        return frozenset((self.proposed.user, self.proposed.checker, *self.proposed.holders))
+
+
+@dataclasses.dataclass
+class RunState:
+    """What the log says about one run. ``entries`` are the indices that speak of it."""
+
+    ordered: RunOrdered
+    checker: str
+    phase: RunPhase = RunPhase.COUNTING
+    receipts: dict[str, StagingDestroyed] = dataclasses.field(default_factory=dict)
+    contributions: dict[Round, dict[str, Contributed]] = dataclasses.field(
+        default_factory=lambda: {Round.COUNTS: {}, Round.VALUES: {}}
+    )
+    sums: dict[Round, SumFormed] = dataclasses.field(default_factory=dict)
+    verdict: CountsChecked | None = None
+    released: ResultReleased | None = None
+    failed: RunFailed | None = None
+    failure: FailureReason | None = None
+    entries: list[int] = dataclasses.field(default_factory=list)
+
+    @property
+    def open_round(self) -> Round | None:
+        """The round in which contributions are taken now."""
+        return {RunPhase.COUNTING: Round.COUNTS, RunPhase.VALUING: Round.VALUES}.get(self.phase)
+
+    @property
+    def over(self) -> bool:
+        return self.phase in (RunPhase.RELEASED, RunPhase.FAILED)
+
+    def fail(self, reason: FailureReason) -> None:
+        self.phase = RunPhase.FAILED
+        self.failure = reason
+
+
+@dataclasses.dataclass(frozen=True)
+class Admitted:
+    """An entry that was verified and may be applied to the session that admitted it, next."""
+
+    step: Step
+    index: int
+    entry: bytes
+
+
+class Session:
+    """The replay of a log up to :attr:`size` entries."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.members: Members | None = None
+        self.scenarios: dict[bytes, ScenarioState] = {}
+        self.runs: dict[bytes, RunState] = {}
+        self._open_runs: dict[bytes, None] = {}  # insertion-ordered set
+        self._ciphertexts: set[bytes] = set()
+
+    # --- admitting: all checks, no change ---------------------------------------------------------
+
+    def admit(self, entry: bytes, *, index: int | None = None) -> Admitted:
+        """Check an entry as the next one, without changing anything.
+
+        Args:
+            entry: leaf bytes, a signed envelope.
+            index: its index in the log when only part of a log is replayed (entries of other
+                scenarios left out); the next index by default.
+
+        1. The envelope is canonical and holds one of the known steps.
+        2. The signer is the member whom the step names, in the role that may take it (L-2).
+        3. The signature holds.
+        4. The rules of the step hold in the present state.
+
+        Raises:
+            DocumentError: the bytes are no step.
+            VerificationError: the signature does not hold.
+            RuleViolation: the protocol forbids the step now.
+        """
+        position = self.size if index is None else index
+        envelope = signing.parse_envelope(entry)
+        step = signing.peek(envelope, STEP_CLASSES)
+        if isinstance(step, MemberList):
+            self._admit_member_list(entry)
+            return Admitted(step, position, entry)
+        members = self._known_members()
+        name, role = signer_of(step, members)
+        member = members.get(name)
+        if member is None or member.role is not role:
+            raise RuleViolation(f"{name} is no {role.name.lower()} of this consortium", clause="L-2")
+        signed = signing.verify(entry, type(step), member.signing_key)
+        _RULES[type(step)](self, signed.doc)
+        return Admitted(signed.doc, position, entry)
+
+    def _admit_member_list(self, entry: bytes) -> None:
+        if self.size:
+            raise RuleViolation("the member list is entry 0, and only that", clause="L-1")
+        verify_member_list(entry, pinned=None)
+
+    def _known_members(self) -> Members:
+        if self.members is None:
+            raise RuleViolation("entry 0 is the member list", clause="L-1")
+        return self.members
+
+    # --- applying: all changes, no checks ---------------------------------------------------------
+
+    def apply(self, admitted: Admitted) -> None:
+        """Take an admitted entry as the next one."""
+        self.size += 1
+        step = admitted.step
+        if isinstance(step, MemberList):
+            self.members = verify_member_list(admitted.entry, pinned=None)
+            return
+        self._note_entry(step, admitted.index)
+        _EFFECTS[type(step)](self, step)
+
+    def replay(self, entry: bytes, *, index: int | None = None) -> Step:
+        """Admit and apply."""
+        admitted = self.admit(entry, index=index)
+        self.apply(admitted)
+        return admitted.step
+
+    def _note_entry(self, step: Step, index: int) -> None:
+        run = getattr(step, "run", None)
+        if isinstance(step, ScenarioProposed):
+            self.scenarios[step.scenario] = ScenarioState(step)
+        if isinstance(step, RunOrdered):
+            self.runs[step.run] = RunState(step, self.scenarios[step.scenario].proposed.checker)
+            self._open_runs[step.run] = None
+        if run is not None:
+            self.runs[run].entries.append(index)
+        elif not isinstance(step, MemberList):
+            self.scenarios[getattr(step, "scenario")].entries.append(index)  # noqa: B009
+
+    # --- who has to do what -----------------------------------------------------------------------
+
+    def instructions(self, party: str) -> Iterator[Instruction]:
+        """What ``party`` has to do now; empty when it is somebody else's turn.
+
+        Derived from the state alone, so a party that was killed asks again and goes on.
+        """
+        members = self._known_members()
+        coordinator = members.coordinator.name
+        if party == coordinator:
+            for digest, scenario in self.scenarios.items():
+                if scenario.phase is ScenarioPhase.PROPOSED and scenario.approved_by_all:
+                    yield Seal(digest)
+        for run_id in tuple(self._open_runs):
+            yield from self._instructions_of_run(run_id, party, coordinator)
+
+    def _instructions_of_run(
+        self, run_id: bytes, party: str, coordinator: str
+    ) -> Iterator[Instruction]:
+        run = self.runs[run_id]
+        turn = run.open_round
+        if turn is not None:
+            done = run.contributions[turn]
+            if party in run.ordered.participants and party not in done:
+                yield Contribute(run_id, turn, party)
+            if party == coordinator and len(done) == len(run.ordered.participants):
+                yield Add(run_id, turn)
+        elif run.phase is RunPhase.JUDGING and party == run.checker:
+            yield Judge(run_id)
+        elif run.phase is RunPhase.FINISHING and party == run.checker:
+            yield Release(run_id)
+
+    def open_runs(self) -> tuple[bytes, ...]:
+        """Runs that are neither released nor failed, oldest first."""
+        return tuple(self._open_runs)
+
+    def scenario_of(self, run: bytes) -> ScenarioState:
+        """The scenario of a run. Raises KeyError."""
+        return self.scenarios[self.runs[run].ordered.scenario]
+
+    # --- rules, one function per step -------------------------------------------------------------
+
+    def _scenario(self, digest: bytes) -> ScenarioState:
+        state = self.scenarios.get(digest)
+        if state is None:
+            raise RuleViolation("no such scenario was proposed", clause="S-1")
+        return state
+
+    def _open_run(self, run_id: bytes, clause: str) -> RunState:
+        run = self.runs.get(run_id)
+        if run is None:
+            raise RuleViolation("no such run was ordered", clause=clause)
+        if run.over:
+            raise RuleViolation(f"the run is {run.phase.name.lower()} already", clause=clause)
+        return run
+
+    def _rule_proposed(self, step: ScenarioProposed) -> None:
+        members = self._known_members()
+        if step.scenario in self.scenarios:
+            raise RuleViolation("this scenario is proposed already", clause="S-1")
+        if list(step.holders) != sorted(set(step.holders)) or len(step.holders) < 2:
+            raise RuleViolation("holders are two or more, each once, in order", clause="S-1")
+        for name, role in ((step.checker, Role.CHECKER), *((h, Role.HOLDER) for h in step.holders)):
+            member = members.get(name)
+            if member is None or member.role is not role:
+                raise RuleViolation(f"{name} is no {role.name.lower()} here", clause="S-1")
+        if not 2 <= step.min_holders <= len(step.holders) or step.runs < 1:
+            raise RuleViolation("the limits of the scenario make no sense", clause="S-1")
+        if step.time >= step.valid_until:
+            raise RuleViolation("the scenario has expired already", clause="S-1")
+
+    def _rule_reviewed(self, step: ScenarioReviewed) -> None:
+        state = self._scenario(step.scenario)
+        if step.holder not in state.proposed.holders:
+            raise RuleViolation(f"{step.holder} is no holder of the scenario", clause="S-2")
+        if state.phase is not ScenarioPhase.PROPOSED:
+            raise RuleViolation(f"the scenario is {state.phase.name.lower()}", clause="S-2")
+        if step.holder in state.reviews:
+            raise RuleViolation(f"{step.holder} has reviewed it already", clause="S-2")
+        approved = step.decision is Decision.APPROVED
+        if (step.reason is None) != approved:
+            raise RuleViolation("a refusal, and only a refusal, gives a reason", clause="S-2")
+        if approved and step.time >= state.proposed.valid_until:
+            raise RuleViolation("the scenario has expired", clause="S-2")
+        if approved and state.proposed.min_holders < 3 and Waiver.TWO_HOLDERS not in step.waivers:
+            raise RuleViolation("min_holders 2 needs the holder's waiver", clause="S-3")
+
+    def _rule_sealed(self, step: ScenarioSealed) -> None:
+        state = self._scenario(step.scenario)
+        if state.phase is not ScenarioPhase.PROPOSED:
+            raise RuleViolation(f"the scenario is {state.phase.name.lower()}", clause="S-4")
+        if not state.approved_by_all:
+            raise RuleViolation("not every holder has approved", clause="S-4")
+
+    def _rule_revoked(self, step: ScenarioRevoked) -> None:
+        state = self._scenario(step.scenario)
+        review = state.reviews.get(step.holder)
+        if review is None or review.decision is not Decision.APPROVED:
+            raise RuleViolation(f"{step.holder} has not approved it", clause="S-5")
+        if state.phase in (ScenarioPhase.REVOKED, ScenarioPhase.REFUSED):
+            raise RuleViolation(f"the scenario is {state.phase.name.lower()}", clause="S-5")
+
+    def _rule_ordered(self, step: RunOrdered) -> None:
+        state = self._scenario(step.scenario)
+        if state.phase is not ScenarioPhase.SEALED:
+            raise RuleViolation(f"the scenario is {state.phase.name.lower()}", clause="R-1")
+        if step.user != state.proposed.user:
+            raise RuleViolation(f"{step.user} is not the scenario's data user", clause="R-1")
+        if step.time >= state.proposed.valid_until:
+            raise RuleViolation("the scenario has expired", clause="R-1")
+        if step.participants != state.proposed.holders:
+            raise RuleViolation("the participants are exactly the scenario's holders", clause="R-1")
+        if step.run in self.runs:
+            raise RuleViolation("this run is ordered already", clause="R-1")
+
+    def _rule_destroyed(self, step: StagingDestroyed) -> None:
+        run = self.runs.get(step.run)  # also after a run is over: a receipt is never too late
+        if run is None or step.holder not in run.ordered.participants:
+            raise RuleViolation("no such staging was ordered", clause="R-2")
+        if step.scenario != run.ordered.scenario:
+            raise RuleViolation("the receipt names another scenario", clause="R-2")
+        if step.holder in run.receipts:
+            raise RuleViolation(f"{step.holder} has given its receipt", clause="R-2")
+        if step.ended < step.started:
+            raise RuleViolation("the receipt ends before it starts", clause="R-2")
+        if (step.outcome is Outcome.DESTROYED) == bool(step.failed):
+            raise RuleViolation("a receipt with a failed check is a failed one", clause="R-2")
+
+    def _rule_contributed(self, step: Contributed) -> None:
+        run = self._open_run(step.run, "R-3")
+        if step.holder not in run.ordered.participants:
+            raise RuleViolation(f"{step.holder} takes no part in the run", clause="R-3")
+        if step.scenario != run.ordered.scenario:
+            raise RuleViolation("the contribution names another scenario", clause="R-3")
+        if step.round is not run.open_round:
+            raise RuleViolation("this round is not open", clause="R-3")
+        if step.holder in run.contributions[step.round]:
+            raise RuleViolation(f"{step.holder} has contributed", clause="R-3")
+        if step.holder not in run.receipts:
+            raise RuleViolation("no contribution before the deletion receipt", clause="R-3")
+        if step.ciphertexts in self._ciphertexts:
+            raise RuleViolation("these ciphertexts were contributed before", clause="R-3")
+        for other in run.contributions[step.round].values():
+            if other.context != step.context:
+                raise RuleViolation("the parts are bound to different contexts", clause="R-3")
+
+    def _rule_sum(self, step: SumFormed) -> None:
+        run = self._open_run(step.run, "R-4")
+        if step.round is not run.open_round:
+            raise RuleViolation("this round is not open", clause="R-4")
+        parts = run.contributions[step.round]
+        if len(parts) != len(run.ordered.participants):
+            raise RuleViolation("not every participant has contributed", clause="R-4")
+        logged = tuple(parts[name].ciphertexts for name in run.ordered.participants)
+        if step.contributions != logged:
+            raise RuleViolation("the sum is of other contributions", clause="R-4")
+
+    def _rule_checked(self, step: CountsChecked) -> None:
+        run = self._open_run(step.run, "R-5")
+        if step.checker != run.checker:
+            raise RuleViolation(f"{step.checker} is not the scenario's checker", clause="R-5")
+        if run.phase is not RunPhase.JUDGING:
+            raise RuleViolation("there are no counts to judge", clause="R-5")
+
+    def _rule_released(self, step: ResultReleased) -> None:
+        run = self._open_run(step.run, "R-6")
+        if step.checker != run.checker:
+            raise RuleViolation(f"{step.checker} is not the scenario's checker", clause="R-6")
+        if run.phase is not RunPhase.FINISHING:
+            raise RuleViolation("the result is not checked yet", clause="R-6")
+        for name in run.ordered.participants:
+            if name not in run.receipts:
+                raise RuleViolation(f"the deletion receipt of {name} is missing", clause="R-6")
+
+    def _rule_failed(self, step: RunFailed) -> None:
+        run = self._open_run(step.run, "R-7")
+        allowed = (self._known_members().coordinator.name, run.checker, *run.ordered.participants)
+        if step.party not in allowed:
+            raise RuleViolation(f"{step.party} takes no part in the run", clause="R-7")
+
+    # --- effects, one function per step -----------------------------------------------------------
+
+    def _effect_proposed(self, step: ScenarioProposed) -> None:
+        pass  # noted with its first entry
+
+    def _effect_reviewed(self, step: ScenarioReviewed) -> None:
+        state = self.scenarios[step.scenario]
+        state.reviews[step.holder] = step
+        if step.decision is Decision.REFUSED:
+            state.phase = ScenarioPhase.REFUSED
+
+    def _effect_sealed(self, step: ScenarioSealed) -> None:
+        self.scenarios[step.scenario].phase = ScenarioPhase.SEALED
+
+    def _effect_revoked(self, step: ScenarioRevoked) -> None:
+        self.scenarios[step.scenario].phase = ScenarioPhase.REVOKED
+        for run_id in self.open_runs():
+            if self.runs[run_id].ordered.scenario == step.scenario:
+                self._close(run_id, FailureReason.REVOKED)
+
+    def _effect_ordered(self, step: RunOrdered) -> None:
+        state = self.scenarios[step.scenario]
+        state.runs_ordered += 1
+        if state.runs_ordered >= state.proposed.runs:
+            state.phase = ScenarioPhase.USED_UP
+
+    def _effect_destroyed(self, step: StagingDestroyed) -> None:
+        run = self.runs[step.run]
+        run.receipts[step.holder] = step
+        if step.outcome is Outcome.FAILED and not run.over:
+            self._close(step.run, FailureReason.DELETION_FAILED)
+
+    def _effect_contributed(self, step: Contributed) -> None:
+        self.runs[step.run].contributions[step.round][step.holder] = step
+        self._ciphertexts.add(step.ciphertexts)
+
+    def _effect_sum(self, step: SumFormed) -> None:
+        run = self.runs[step.run]
+        run.sums[step.round] = step
+        run.phase = RunPhase.JUDGING if step.round is Round.COUNTS else RunPhase.FINISHING
+
+    def _effect_checked(self, step: CountsChecked) -> None:
+        run = self.runs[step.run]
+        run.verdict = step
+        run.phase = RunPhase.VALUING if run.ordered.rounds == 2 else RunPhase.FINISHING
+
+    def _effect_released(self, step: ResultReleased) -> None:
+        run = self.runs[step.run]
+        run.released = step
+        run.phase = RunPhase.RELEASED
+        del self._open_runs[step.run]
+
+    def _effect_failed(self, step: RunFailed) -> None:
+        self.runs[step.run].failed = step
+        self._close(step.run, step.reason)
+
+    def _close(self, run_id: bytes, reason: FailureReason) -> None:
+        self.runs[run_id].fail(reason)
+        del self._open_runs[run_id]
+
+
+def signer_of(step: Step, members: Members) -> tuple[str, Role]:
+    """Name and role of the party that has to have signed a step (clause L-2)."""
+    match step:
+        case ScenarioProposed(user=name) | RunOrdered(user=name):
+            return name, Role.USER
+        case (
+            ScenarioReviewed(holder=name)
+            | ScenarioRevoked(holder=name)
+            | StagingDestroyed(holder=name)
+            | Contributed(holder=name)
+        ):
+            return name, Role.HOLDER
+        case CountsChecked(checker=name) | ResultReleased(checker=name):
+            return name, Role.CHECKER
+        case RunFailed(party=name):
+            member = members.get(name)
+            return name, member.role if member is not None else Role.COORDINATOR
+        case _:
+            return members.coordinator.name, Role.COORDINATOR
+
+
+def verify_proposal(step: ScenarioProposed, scenario: Scenario) -> Scenario:
+    """The step says about the scenario exactly what the scenario says (clause S-1).
+
+    Raises:
+        VerificationError: it does not.
+    """
+    said = (
+        step.scenario,
+        step.user,
+        step.checker,
+        step.holders,
+        step.runs,
+        step.valid_until,
+        step.min_holders,
+    )
+    meant = (
+        scenario.digest,
+        scenario.data_user,
+        scenario.checker,
+        tuple(sorted(scenario.holders)),
+        scenario.limits.runs,
+        scenario.limits.valid_until,
+        scenario.output.min_holders,
+    )
+    if said != meant:
+        raise VerificationError("the proposal and the scenario do not say the same")
+    return scenario
+
+
+_RULES = {
+    ScenarioProposed: Session._rule_proposed,
+    ScenarioReviewed: Session._rule_reviewed,
+    ScenarioSealed: Session._rule_sealed,
+    ScenarioRevoked: Session._rule_revoked,
+    RunOrdered: Session._rule_ordered,
+    StagingDestroyed: Session._rule_destroyed,
+    Contributed: Session._rule_contributed,
+    SumFormed: Session._rule_sum,
+    CountsChecked: Session._rule_checked,
+    ResultReleased: Session._rule_released,
+    RunFailed: Session._rule_failed,
+}
+
+_EFFECTS = {
+    ScenarioProposed: Session._effect_proposed,
+    ScenarioReviewed: Session._effect_reviewed,
+    ScenarioSealed: Session._effect_sealed,
+    ScenarioRevoked: Session._effect_revoked,
+    RunOrdered: Session._effect_ordered,
+    StagingDestroyed: Session._effect_destroyed,
+    Contributed: Session._effect_contributed,
+    SumFormed: Session._effect_sum,
+    CountsChecked: Session._effect_checked,
+    ResultReleased: Session._effect_released,
+    RunFailed: Session._effect_failed,
+}

@@ -1,0 +1,191 @@
+"""The journal: log entries, the newest checkpoint, and documents beside them, in one file.
+
+The coordinator's is the log itself; a node's, a checker's or a client's is its mirror.  Entries are
+the exact leaf bytes.  Appending entries, their checkpoint and the documents they commit to is one
+transaction, so after a crash either all of it is there or none.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal, Protocol
+
+from stayput.errors import NotFound, VerificationError
+from stayput.store.database import Database
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS entry (position INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS head (
+    one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL, checkpoint BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS document (
+    kind TEXT NOT NULL, key BLOB NOT NULL, data BLOB NOT NULL, PRIMARY KEY (kind, key)) STRICT;
+CREATE TABLE IF NOT EXISTS evidence (
+    position INTEGER PRIMARY KEY, checkpoint BLOB NOT NULL, held BLOB NOT NULL) STRICT
+"""
+
+Documents = Mapping[tuple[str, bytes], bytes]
+"""(kind, key) -> bytes."""
+
+
+class Mirror(Protocol):
+    """Where a replica keeps what it has verified: on disk, or in memory for one command."""
+
+    def entries(self) -> Iterator[bytes]: ...
+    def checkpoint(self) -> bytes: ...
+    def append(self, start: int, entries: tuple[bytes, ...], checkpoint: bytes) -> None: ...
+    def keep_evidence(self, checkpoint: bytes) -> None: ...
+
+
+class Journal:
+    """A journal on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path, _SCHEMA)
+
+    def entries(self) -> Iterator[bytes]:
+        """All leaf bytes in order."""
+        with self._database.reading() as connection:
+            rows = connection.execute("SELECT leaf FROM entry ORDER BY position")
+            for (leaf,) in rows:
+                yield leaf
+
+    def read(self, start: int, limit: int) -> tuple[bytes, ...]:
+        """Leaf bytes of at most ``limit`` entries from ``start`` on."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT leaf FROM entry WHERE position >= ? ORDER BY position LIMIT ?",
+                (start, limit),
+            )
+            return tuple(leaf for (leaf,) in rows)
+
+    def checkpoint(self) -> bytes:
+        """The newest checkpoint, empty when there is none."""
+        with self._database.reading() as connection:
+            row = connection.execute("SELECT checkpoint FROM head").fetchone()
+        return row[0] if row else b""
+
+    def append(
+        self,
+        start: int,
+        entries: tuple[bytes, ...],
+        checkpoint: bytes,
+        documents: Documents | None = None,
+    ) -> None:
+        """Entries from position ``start`` on, their checkpoint and documents, durably and together.
+
+        Two commands of one party may bring the same mirror forward at once: what is there already
+        must be the same bytes, and a newer checkpoint is not replaced by an older one.
+
+        Raises:
+            VerificationError: other bytes stand at one of the positions, or there is a gap.
+        """
+        with self._database.transaction() as connection:
+            (size,) = connection.execute("SELECT COUNT(*) FROM entry").fetchone()
+            held = connection.execute(
+                "SELECT leaf FROM entry WHERE position >= ? ORDER BY position LIMIT ?",
+                (start, len(entries)),
+            ).fetchall()
+            if start > size or tuple(leaf for (leaf,) in held) != entries[: len(held)]:
+                raise VerificationError("the journal holds other entries at these positions")
+            connection.executemany(
+                "INSERT INTO entry (position, leaf) VALUES (?, ?)",
+                [(start + i, entry) for i, entry in enumerate(entries) if i >= len(held)],
+            )
+            connection.execute(
+                "INSERT INTO head VALUES (1, ?, ?) ON CONFLICT (one) DO UPDATE SET "
+                "size = excluded.size, checkpoint = excluded.checkpoint "
+                "WHERE excluded.size >= head.size",
+                (start + len(entries), checkpoint),
+            )
+            _insert_documents(connection, documents or {}, "REPLACE")
+
+    def put(self, kind: str, key: bytes, data: bytes) -> None:
+        """Store one document, durably; the first one stored under a key stays."""
+        self.put_all({(kind, key): data})
+
+    def put_all(self, stored: Documents) -> None:
+        """Store several documents, durably and together; what is there already stays."""
+        with self._database.transaction() as connection:
+            _insert_documents(connection, stored, "IGNORE")
+
+    def keys(self, kind: str) -> tuple[bytes, ...]:
+        """Keys of all documents of a kind."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT key FROM document WHERE kind = ? ORDER BY key", (kind,)
+            ).fetchall()
+        return tuple(key for (key,) in rows)
+
+    def find(self, kind: str, key: bytes) -> bytes | None:
+        """A document, or None."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT data FROM document WHERE kind = ? AND key = ?", (kind, key)
+            ).fetchone()
+        return row[0] if row else None
+
+    def get(self, kind: str, key: bytes) -> bytes:
+        """A document.
+
+        Raises:
+            NotFound: there is none.
+        """
+        data = self.find(kind, key)
+        if data is None:
+            raise NotFound(f"no {kind} is stored under this key")
+        return data
+
+    def forget(self, kind: str, prefix: bytes) -> None:
+        """Erase the documents of a kind whose key starts with ``prefix``."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "DELETE FROM document WHERE kind = ? AND substr(key, 1, ?) = ?",
+                (kind, len(prefix), prefix),
+            )
+
+    def keep_evidence(self, checkpoint: bytes) -> None:
+        """Keep a checkpoint that contradicts ours, beside ours."""
+        held = self.checkpoint()
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO evidence (checkpoint, held) VALUES (?, ?)", (checkpoint, held)
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+
+def _insert_documents(
+    connection: sqlite3.Connection, stored: Documents, on_conflict: Literal["IGNORE", "REPLACE"]
+) -> None:
+    connection.executemany(
+        f"INSERT OR {on_conflict} INTO document VALUES (?, ?, ?)",  # noqa: S608 - a literal
+        [(kind, key, data) for (kind, key), data in stored.items()],
+    )
+
+
+class MemoryMirror:
+    """A mirror for one command: starts from verified entries, keeps the rest in memory."""
+
+    def __init__(self, entries: tuple[bytes, ...] = (), checkpoint: bytes = b"") -> None:
+        self._entries = list(entries)
+        self._checkpoint = checkpoint
+        self.evidence: list[bytes] = []
+
+    def entries(self) -> Iterator[bytes]:
+        yield from self._entries
+
+    def checkpoint(self) -> bytes:
+        return self._checkpoint
+
+    def append(self, start: int, entries: tuple[bytes, ...], checkpoint: bytes) -> None:
+        if start != len(self._entries):
+            raise VerificationError("the mirror does not end where these entries start")
+        self._entries.extend(entries)
+        self._checkpoint = checkpoint
+
+    def keep_evidence(self, checkpoint: bytes) -> None:
+        self.evidence.append(checkpoint)

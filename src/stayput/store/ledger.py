@@ -1,0 +1,199 @@
+"""A holder's own ledger: what it approved, what it charged, what it is about to send.
+
+Nobody else writes here, so a coordinator that lies about approvals, limits or runs meets facts it
+cannot change.  A run is charged before anything is computed, in one transaction with the check of
+the limit: two runs at once cannot both take the last one.  A contribution is stored before it is
+sent and never replaced, so a retry sends the same bytes (no keystream masks two vectors).
+
+Partial sums waiting for round two are kept sealed (AES-256-GCM under a key of the holder's) and
+erased when the run is over; rows are never here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from stayput.errors import NotFound, RuleViolation, VerificationError
+from stayput.steps import Round
+from stayput.store.database import Database
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS approval (
+    scenario BLOB PRIMARY KEY, report BLOB NOT NULL, runs INTEGER NOT NULL,
+    revoked INTEGER NOT NULL DEFAULT 0) STRICT;
+CREATE TABLE IF NOT EXISTS charge (run BLOB PRIMARY KEY, scenario BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS partial (run BLOB PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS outgoing (
+    run BLOB NOT NULL, name TEXT NOT NULL, step BLOB NOT NULL, payload BLOB NOT NULL,
+    PRIMARY KEY (run, name)) STRICT;
+CREATE TABLE IF NOT EXISTS note (
+    position INTEGER PRIMARY KEY, run BLOB NOT NULL, time INTEGER NOT NULL, message TEXT NOT NULL,
+    hint TEXT NOT NULL) STRICT
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outgoing:
+    """A signed step and what goes with it, fixed before it is sent the first time."""
+
+    step: bytes
+    payload: bytes = b""
+
+
+@dataclasses.dataclass(frozen=True)
+class Note:
+    """A message for the holder's own people about a run."""
+
+    run: bytes
+    time: int
+    message: str
+    hint: str
+
+
+class Ledger:
+    """The ledger of one holder.
+
+    Args:
+        path: SQLite file.
+        key: 32 bytes that seal partial sums at rest.
+    """
+
+    def __init__(self, path: Path, key: bytes) -> None:
+        self._database = Database(path, _SCHEMA)
+        self._cipher = AESGCM(key)
+
+    def approve(self, scenario: bytes, report: bytes, runs: int) -> None:
+        """Record the holder's own approval and the number of runs it read."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO approval (scenario, report, runs) VALUES (?, ?, ?)",
+                (scenario, report, runs),
+            )
+
+    def revoke(self, scenario: bytes) -> None:
+        """Record that the approval is taken back: effective at once, before anybody is told."""
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE approval SET revoked = 1 WHERE scenario = ?", (scenario,))
+
+    def is_approved(self, scenario: bytes) -> bool:
+        """Whether this holder approved the scenario and has not revoked it."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT revoked FROM approval WHERE scenario = ?", (scenario,)
+            ).fetchone()
+        return row is not None and row[0] == 0
+
+    def charge(self, scenario: bytes, run: bytes) -> None:
+        """Take one run from the scenario's limit; the same run again is free.
+
+        Raises:
+            RuleViolation: not approved here, revoked, or the limit is used up.
+        """
+        with self._database.transaction() as connection:
+            row = connection.execute(
+                "SELECT runs, revoked FROM approval WHERE scenario = ?", (scenario,)
+            ).fetchone()
+            if row is None or row[1]:
+                raise RuleViolation("this holder has not approved the scenario", clause="N-2")
+            if connection.execute("SELECT 1 FROM charge WHERE run = ?", (run,)).fetchone():
+                return
+            (used,) = connection.execute(
+                "SELECT COUNT(*) FROM charge WHERE scenario = ?", (scenario,)
+            ).fetchone()
+            if used >= row[0]:
+                raise RuleViolation("the scenario's runs are used up at this holder", clause="N-4")
+            connection.execute("INSERT INTO charge VALUES (?, ?)", (run, scenario))
+
+    def charged(self, scenario: bytes) -> int:
+        """How many runs of the scenario were charged."""
+        with self._database.reading() as connection:
+            (used,) = connection.execute(
+                "SELECT COUNT(*) FROM charge WHERE scenario = ?", (scenario,)
+            ).fetchone()
+        return int(used)
+
+    def store(
+        self, run: bytes, outgoing: dict[str, Outgoing], *, partial: bytes | None = None
+    ) -> None:
+        """Fix what will be sent, and optionally the partial sums for round two, together.
+
+        What is there already stays as it is.
+        """
+        sealed = None
+        if partial is not None:
+            nonce = secrets.token_bytes(12)
+            sealed = nonce + self._cipher.encrypt(nonce, partial, run)
+        with self._database.transaction() as connection:
+            for name, item in outgoing.items():
+                connection.execute(
+                    "INSERT OR IGNORE INTO outgoing VALUES (?, ?, ?, ?)",
+                    (run, name, item.step, item.payload),
+                )
+            if sealed is not None:
+                connection.execute("INSERT OR IGNORE INTO partial VALUES (?, ?)", (run, sealed))
+
+    def outgoing(self, run: bytes, name: str) -> Outgoing | None:
+        """What was fixed under this name, or None."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT step, payload FROM outgoing WHERE run = ? AND name = ?", (run, name)
+            ).fetchone()
+        return Outgoing(*row) if row else None
+
+    def partial(self, run: bytes) -> bytes:
+        """The partial sums kept for round two.
+
+        Raises:
+            NotFound: none are kept.
+            VerificationError: the stored bytes were altered.
+        """
+        with self._database.reading() as connection:
+            row = connection.execute("SELECT sealed FROM partial WHERE run = ?", (run,)).fetchone()
+        if row is None:
+            raise NotFound("no partial sums are kept for this run")
+        try:
+            return self._cipher.decrypt(row[0][:12], row[0][12:], run)
+        except InvalidTag:
+            raise VerificationError("the kept partial sums were altered") from None
+
+    def close_run(self, run: bytes) -> None:
+        """Erase partial sums and ciphertexts of a run that is over; charges and steps stay."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM partial WHERE run = ?", (run,))
+            connection.execute("UPDATE outgoing SET payload = x'' WHERE run = ?", (run,))
+
+    def unfinished(self) -> tuple[bytes, ...]:
+        """Runs that still have partial sums or ciphertexts here."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT run FROM partial UNION SELECT run FROM outgoing WHERE length(payload) > 0"
+            ).fetchall()
+        return tuple(run for (run,) in rows)
+
+    def add_note(self, note: Note) -> None:
+        """Keep a message for the holder's own people."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO note (run, time, message, hint) VALUES (?, ?, ?, ?)",
+                dataclasses.astuple(note),
+            )
+
+    def notes(self) -> tuple[Note, ...]:
+        """Messages for the holder's own people, oldest first."""
+        with self._database.reading() as connection:
+            rows = connection.execute("SELECT run, time, message, hint FROM note ORDER BY position")
+            return tuple(Note(*row) for row in rows)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+
+def contribution_name(round: Round) -> str:
+    """The name under which a round's contribution is fixed."""
+    return f"contribution-{round.name.lower()}"
