@@ -3,7 +3,9 @@
 The classes here are what everybody signs, stores and computes from.  Reading the YAML a person
 writes, with its line numbers and hints, is :mod:`stayput.scenario_file`; the SQL inside is
 understood by :mod:`stayput.sql`.  Invariants checked on construction: names are slugs or
-identifiers, bounds are ordered, references resolve.  Nothing here does I/O.
+identifiers, bounds are ordered, references resolve, free text shows as what it is (no control
+character, no character that is invisible or turns the direction of writing).  Nothing here does
+I/O.
 
 Numbers: bounds of a ``DECIMAL`` column are integers in units of ``10**-decimals`` (a column in
 cents has ``decimals=2`` and bounds in cents); every column travels through the protocol as such
@@ -28,6 +30,25 @@ IDENTIFIER = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 MAX_LEVELS = 10_000
 MAX_HOLDERS = 65_536  # guard bits for 2**16 parts (docs/protocol.md, clause M-3)
+MAX_DECIMALS = 9
+MAX_NUMBER = 10**18
+"""Largest absolute scaled bound: fits the 64-bit integers of every local engine."""
+
+MAX_LINE = 200  # title, unit, level: what a report shows in one place
+MAX_TEXT = 4_000  # purpose and descriptions: what a person reads before signing
+MAX_SQL = 20_000
+END_OF_TIME = 253_402_300_800  # the year 10000, which no calendar library writes
+
+UNSHOWABLE = re.compile(
+    # Fixed ranges instead of Unicode categories: what one party accepts must not depend on the
+    # Unicode tables of its Python.  C0 and C1 controls (terminal escapes), soft hyphen, zero-width
+    # characters and joiners, line and paragraph separators, bidirectional controls
+    # (CVE-2021-42574), variation and tag characters, annotation marks, surrogates, noncharacters.
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0"
+    "\ufff0-\ufffb\ufffe\uffff\U000e0000-\U000e0fff]"
+)
+"""Characters that a terminal does not show as what they are; a line break is not among them."""
 
 
 class ColumnType(enum.Enum):
@@ -53,12 +74,21 @@ class Grade(enum.Enum):
     SENSITIVE = 3
 
 
+class ColumnRole(enum.Enum):
+    """What a statement does with a column."""
+
+    KEY = 1  # results are broken down by it
+    MEASURE = 2  # it is counted, added up, averaged…
+    FILTER = 3  # it decides which rows count
+
+
 @dataclasses.dataclass(frozen=True)
 class Column:
     """One declared column of a table contract.
 
     ``minimum`` and ``maximum`` are scaled integers (``INTEGER``: plain, ``DECIMAL``: times
-    ``10**decimals``); ``levels`` are for ``LEVEL`` only.
+    ``10**decimals``); ``levels`` are for ``LEVEL`` only.  ``roles`` limits what statements may do
+    with the column; empty means anything (:func:`stayput.approval.verify_roles`).
     """
 
     name: str
@@ -72,27 +102,31 @@ class Column:
     levels: tuple[str, ...] = ()
     nullable: bool = False
     description: str = ""
+    roles: tuple[ColumnRole, ...] = ()
 
     def __post_init__(self) -> None:
         _require(IDENTIFIER.fullmatch(self.name), f"{self.name!r} is no column name")
+        _require(
+            list(self.roles) == sorted(set(self.roles), key=lambda role: role.value),
+            f"{self.name}: roles are in order, each once",
+        )
+        _require_line(self.unit, f"{self.name}: unit")
+        _require_text(self.description, f"{self.name}: description")
         numeric = self.type in (ColumnType.INTEGER, ColumnType.DECIMAL)
         _require(
             numeric == (self.minimum is not None and self.maximum is not None)
             and (self.minimum is None) == (self.maximum is None),
             f"{self.name}: numbers, and only numbers, have min and max",
         )
-        if self.minimum is not None and self.maximum is not None:
-            _require(self.minimum <= self.maximum, f"{self.name}: min is above max")
+        _require_bounds(self.name, self.minimum, self.maximum)
         _require(
             self.type is ColumnType.DECIMAL or self.decimals == 0,
             f"{self.name}: only a decimal column has decimals",
         )
-        _require(0 <= self.decimals <= 9, f"{self.name}: decimals are 0 to 9")
+        _require(0 <= self.decimals <= MAX_DECIMALS, f"{self.name}: decimals are 0 to 9")
         level = self.type is ColumnType.LEVEL
         _require(level == bool(self.levels), f"{self.name}: levels, and only levels, list levels")
-        _require(len(self.levels) <= MAX_LEVELS, f"{self.name}: more than {MAX_LEVELS} levels")
-        _require(len(set(self.levels)) == len(self.levels), f"{self.name}: a level is listed twice")
-        _require("__other__" not in self.levels, f"{self.name}: __other__ is reserved")
+        _require_levels(self.name, self.levels)
         allowed = {Outside.REFUSE}
         if numeric:
             allowed.add(Outside.CLIP)
@@ -149,9 +183,9 @@ class Parameter:
             self.type is ColumnType.DECIMAL or self.decimals == 0,
             f"{self.name}: only a decimal parameter has decimals",
         )
-        _require(0 <= self.decimals <= 9, f"{self.name}: decimals are 0 to 9")
-        if self.minimum is not None and self.maximum is not None:
-            _require(self.minimum <= self.maximum, f"{self.name}: min is above max")
+        _require(0 <= self.decimals <= MAX_DECIMALS, f"{self.name}: decimals are 0 to 9")
+        _require_levels(self.name, self.levels)
+        _require_bounds(self.name, self.minimum, self.maximum)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,6 +200,9 @@ class Statement:
     def __post_init__(self) -> None:
         _require(IDENTIFIER.fullmatch(self.name), f"{self.name!r} is no statement name")
         _require(bool(self.sql.strip()), f"{self.name}: the SQL is empty")
+        _require(len(self.sql) <= MAX_SQL, f"{self.name}: the SQL is longer than {MAX_SQL}")
+        _require_showable(self.sql.replace("\t", " "), f"{self.name}: the SQL")
+        _require_text(self.description, f"{self.name}: description")
         _distinct([parameter.name for parameter in self.parameters], f"{self.name}: parameter")
 
 
@@ -191,7 +228,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         _require(1 <= self.runs <= 100_000, "runs is 1 to 100000")
-        _require(self.valid_until > 0, "valid_until is missing")
+        _require(0 < self.valid_until < END_OF_TIME, "valid_until is missing or out of range")
 
 
 @document("stayput.v1.Scenario")
@@ -219,6 +256,8 @@ class Scenario:
             _require(SLUG.fullmatch(name), f"{name!r} is no name: small letters, digits, hyphens")
         _require(bool(self.title.strip()), "the title is empty")
         _require(bool(self.purpose.strip()), "the purpose is empty")
+        _require_line(self.title, "the title")
+        _require_text(self.purpose, "the purpose")
         _distinct(self.holders, "holder")
         _require(2 <= len(self.holders) <= MAX_HOLDERS, "a scenario has at least 2 holders")
         _require(
@@ -230,7 +269,9 @@ class Scenario:
         )
         _distinct([table.name for table in self.tables], "table")
         _distinct([statement.name for statement in self.statements], "statement")
-        _require(bool(self.tables) and bool(self.statements), "a scenario has tables and statements")
+        _require(
+            bool(self.tables) and bool(self.statements), "a scenario has tables and statements"
+        )
         for table in self.tables:
             # Horizontal computation: the participants of a run are exactly the scenario's holders.
             _require(
@@ -269,3 +310,38 @@ def _distinct(names: list[str] | tuple[str, ...], kind: str) -> None:
     for name in names:
         _require(name not in seen, f"{kind} {name!r} appears twice")
         seen.add(name)
+
+
+def _require_bounds(name: str, minimum: int | None, maximum: int | None) -> None:
+    if minimum is None or maximum is None:
+        return
+    _require(minimum <= maximum, f"{name}: min is above max")
+    _require(
+        max(abs(minimum), abs(maximum)) <= MAX_NUMBER, f"{name}: bounds are at most 10**18 in size"
+    )
+
+
+def _require_levels(name: str, levels: tuple[str, ...]) -> None:
+    _require(len(levels) <= MAX_LEVELS, f"{name}: more than {MAX_LEVELS} levels")
+    _require(len(set(levels)) == len(levels), f"{name}: a level is listed twice")
+    _require("__other__" not in levels, f"{name}: __other__ is reserved")
+    for level in levels:
+        _require_line(level, f"{name}: level")
+
+
+def _require_line(text: str, what: str) -> None:
+    _require("\n" not in text, f"{what} is one line")
+    _require(len(text) <= MAX_LINE, f"{what} is longer than {MAX_LINE} characters")
+    _require_showable(text, what)
+
+
+def _require_text(text: str, what: str) -> None:
+    _require(len(text) <= MAX_TEXT, f"{what} is longer than {MAX_TEXT} characters")
+    _require_showable(text, what)
+
+
+def _require_showable(text: str, what: str) -> None:
+    """What a person signs must show as what it is (trojan text, terminal escapes)."""
+    found = UNSHOWABLE.search(text)
+    if found is not None:
+        raise ValueError(f"{what} has the character U+{ord(found[0]):04X}, which does not show")
