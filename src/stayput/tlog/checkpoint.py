@@ -1,0 +1,94 @@
+"""Checkpoints (C2SP tlog-checkpoint): the log's signed word on its size and root.
+
+Exactly three lines: origin, size, root.  Extension lines are refused: nobody audits them, and some
+tools do not sign them.  The log signs under its origin as key name.  Other signatures (witnesses'
+cosignatures) may stand on the note; whoever needs them verifies the note with their keys.
+
+A valid checkpoint alone proves nothing about history: compare it with what you hold
+(:func:`stayput.tlog.merkle.verify_consistency`, or recompute the root from all entries).
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+
+from stayput.errors import DocumentError, VerificationError
+from stayput.tlog import merkle
+from stayput.tlog.note import (
+    NoteVerifier,
+    Signer,
+    decode_base64,
+    is_key_name,
+    parse_decimal,
+    sign_note,
+    verify_note,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """Origin (identity of the log), number of entries, root hash.
+
+    Raises:
+        ValueError: the origin cannot be a key name, the size is out of range, the root has not 32
+            bytes, or an empty log has another root than the empty one.
+    """
+
+    origin: str
+    size: int
+    root: bytes
+
+    def __post_init__(self) -> None:
+        if not is_key_name(self.origin):
+            raise ValueError("an origin has no spaces, no plus, and is not empty")
+        if not 0 <= self.size <= merkle.MAX_SIZE:
+            raise ValueError("the size of a log is 0 to 2**63 - 1")
+        if len(self.root) != merkle.HASH_BYTES:
+            raise ValueError(f"a root hash has {merkle.HASH_BYTES} bytes")
+        if self.size == 0 and self.root != merkle.EMPTY_ROOT:
+            raise ValueError("an empty log has the empty root")
+
+    @property
+    def text(self) -> str:
+        """The note text that is signed."""
+        root = base64.b64encode(self.root).decode("ascii")
+        return f"{self.origin}\n{self.size}\n{root}\n"
+
+
+def sign_checkpoint(checkpoint: Checkpoint, key: Signer) -> bytes:
+    """The checkpoint as a note signed by the log.
+
+    "A log MUST not sign any checkpoint which is inconsistent with any checkpoint it previously
+    signed": that is the caller's to know.
+    """
+    return sign_note(checkpoint.text, checkpoint.origin, key)
+
+
+def parse_checkpoint_text(text: str) -> Checkpoint:
+    """Parse the text of a note, whose signatures the caller verifies, as a checkpoint.
+
+    Raises:
+        DocumentError: not exactly origin, size and root in canonical form.
+    """
+    lines = text.split("\n")
+    if len(lines) != 4 or lines[3]:
+        raise DocumentError("a checkpoint is three lines: origin, size, root")
+    origin, size, root = lines[:3]
+    try:
+        return Checkpoint(origin, parse_decimal(size, merkle.MAX_SIZE), decode_base64(root))
+    except ValueError as error:
+        raise DocumentError(f"not a checkpoint: {error}") from None
+
+
+def verify_checkpoint(data: bytes, origin: str, verifier: NoteVerifier) -> Checkpoint:
+    """Verify that the log ``origin`` signed this checkpoint with the key in ``verifier``.
+
+    Raises:
+        DocumentError: not a signed checkpoint.
+        VerificationError: the signature is missing or wrong, or it is another log's checkpoint.
+    """
+    checkpoint = parse_checkpoint_text(verify_note(data, [verifier]).text)
+    if checkpoint.origin != origin:
+        raise VerificationError("the checkpoint is of another log")
+    return checkpoint
