@@ -1,0 +1,91 @@
+"""Pairwise masks: noise in every single part that cancels in the sum of exactly all parts.
+
+Each pair of participants shares a keystream: ChaCha20 under a key that HKDF-SHA256 derives from
+their X25519 secret, the context digest (salt) and both names and public keys (info).  Modulo
+2^width, the party whose name is lower adds it, the other subtracts it (clause M-2).  So a part
+alone is uniformly random to everybody but the pair, and only the total over all participants is
+not: one part missing or of another context leaves noise.
+
+The keystream has no nonce of its own: the key is used for one vector.  **A keystream must never
+mask two different vectors**, or their difference is in clear.  The context therefore binds
+everything that makes a vector (clause M-1), and a party makes its part of a context once and keeps
+it; sending again means sending those bytes.
+
+Not here: what a context is (:mod:`stayput.encryption`).  What leaks: to all other participants
+together, the part of the remaining one, which the sum gives them anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from stayput.crypto.agreement import AgreementKey
+from stayput.crypto.packing import Layout, Residues, carry
+from stayput.errors import InvalidInput
+
+CONTEXT_BYTES: Final = 32
+_INFO: Final = b"stayput.v1.PairwiseMask"
+_MAX_KEYSTREAM_BYTES: Final = 1 << 38
+"""2^32 blocks of 64 bytes: where the block counter of ChaCha20 (RFC 8439) ends."""
+
+
+def pairwise_mask(
+    own: AgreementKey, me: str, peers: Mapping[str, bytes], context: bytes, layout: Layout
+) -> Residues:
+    """The sum of my masks with all peers, modulo 2^width; shape of the layout.
+
+    Args:
+        own: my agreement key.
+        me: my name; the order of names (by code point) decides who adds.
+        peers: name and public agreement key of every *other* participant.
+        context: 32-byte digest that binds the masks to one vector of each participant.
+        layout: count and width of the vector.
+
+    Raises:
+        InvalidInput: no peers, or I am among them.
+        VerificationError: a peer's key is refused.
+    """
+    if not peers:
+        raise InvalidInput("a part without other participants cannot be masked")
+    if me in peers:
+        raise InvalidInput("a participant is no peer of itself")
+    if len(context) != CONTEXT_BYTES:
+        raise ValueError(f"a context digest has {CONTEXT_BYTES} bytes")
+    # Limbs are summed with their carries pending: 65,536 times 2^32 stays far below 2^63.
+    total = np.zeros((layout.count, layout.limbs), dtype=np.uint64)
+    for name, public in peers.items():
+        key = _pair_key(own.exchange(public), (me, own.public), (name, public), context)
+        stream = _keystream(key, layout)
+        if me < name:
+            total += stream
+        else:  # -m = ~m + 1 in two's complement
+            total += ~stream
+            total[:, 0] += np.uint64(1)
+    return carry(total)
+
+
+def _pair_key(
+    secret: bytes, one: tuple[str, bytes], other: tuple[str, bytes], context: bytes
+) -> bytes:
+    info = _INFO
+    for name, public in sorted((one, other)):
+        encoded = name.encode("utf-8")
+        info += len(encoded).to_bytes(2, "big") + encoded + public
+    return HKDF(algorithm=hashes.SHA256(), length=32, salt=context, info=info).derive(secret)
+
+
+def _keystream(key: bytes, layout: Layout) -> npt.NDArray[np.uint32]:
+    size = layout.count * layout.width // 8
+    if size > _MAX_KEYSTREAM_BYTES:
+        raise InvalidInput("the vector is too long for one keystream")
+    encryptor = Cipher(ChaCha20(key, nonce=bytes(16)), mode=None).encryptor()
+    stream = encryptor.update(bytes(size))
+    return np.frombuffer(stream, dtype="<u4").reshape(layout.count, layout.limbs)

@@ -1,0 +1,270 @@
+"""Encryption: from a holder's values to one sum that only the checker opens.
+
+::
+
+    values ──encrypt──▶ EncryptedPartial × n ──Addition──▶ EncryptedSum ──open──▶ sums
+
+A holder masks its values pairwise with every other participant, packs and encrypts them under the
+checker's Paillier key.  The coordinator multiplies ciphertexts and can read nothing.  The checker
+opens the sum; a single part, or a sum of fewer or other parts, opens to noise for it too.
+
+Clauses (``docs/protocol.md``):
+
+* M-1  All parts of a sum are bound to one :class:`Context`: run, scenario, round, participants,
+  checker key, width and count.  A holder makes its part of a context once; a retry sends the same
+  bytes; computing again needs a new run.
+* M-2  Masks are modulo 2^width; of a pair, the lower name adds.
+* M-3  Guard bits: 8 for at most 256 participants, 16 for at most 65,536.
+* M-4  Of n participants each gives only values x with |x| < 2^(width-1) / n, so the sum fits.
+* M-5  A sum takes one part of every participant: no more, no fewer, no one else's.
+* M-6  A ciphertext is a unit modulo n², the vector has exactly the length of its context.
+
+Not here: signatures over parts, who may take part (:mod:`stayput.session`).  What leaks: number and
+width of the values, which the scenario tells anyway.  What M-6 does *not* show is that a sum was
+formed from the parts it names: whoever holds them can form it again and compare digests.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from stayput import documents
+from stayput.crypto import paillier
+from stayput.crypto.agreement import AgreementKey
+from stayput.crypto.masks import pairwise_mask
+from stayput.crypto.packing import (
+    WIDTHS,
+    Layout,
+    add_residues,
+    layout_for,
+    pack,
+    residues_from,
+    unpack,
+    values_from,
+    whole_numbers,
+)
+from stayput.crypto.paillier import Accumulator, PrivateKey, PublicKey, parse_ciphertexts
+from stayput.documents import Int64, document
+from stayput.errors import (
+    InvalidInput,
+    NotYet,
+    PermissionDenied,
+    RuleViolation,
+    VerificationError,
+)
+from stayput.scenario import MAX_HOLDERS
+from stayput.steps import Round
+
+MAX_COUNT: Final = 1 << 24
+"""Values in one vector; at 3072 bits and 64-bit values it has some 300 MB of ciphertexts."""
+
+
+@document("stayput.v1.Context")
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """Everything that a part is bound to (M-1); its digest keys the masks.
+
+    ``scenario`` is the scenario digest, ``checker_key`` the ``key_id`` of the checker's Paillier
+    key, ``width`` the bits per value, ``count`` the number of values.
+    """
+
+    run: bytes
+    scenario: bytes
+    round: Round
+    participants: tuple[str, ...]
+    checker_key: bytes
+    width: int
+    count: Int64
+
+    def __post_init__(self) -> None:
+        if len(self.run) != 16 or len(self.scenario) != 32 or len(self.checker_key) != 32:
+            raise ValueError("run, scenario and checker key have 16, 32 and 32 bytes")
+        if len(set(self.participants)) != len(self.participants):
+            raise ValueError("a participant appears twice")
+        if not 2 <= len(self.participants) <= MAX_HOLDERS:  # one alone would be in clear
+            raise ValueError(f"a sum has 2 to {MAX_HOLDERS} participants")
+        if self.width not in WIDTHS:
+            raise ValueError(f"values have {', '.join(map(str, WIDTHS))} bits")
+        if not 0 <= self.count <= MAX_COUNT:
+            raise ValueError(f"a vector has 0 to {MAX_COUNT} values")
+
+    @property
+    def digest(self) -> bytes:
+        """32 bytes that stand for all of it."""
+        return documents.digest(self)
+
+    @property
+    def bound(self) -> int:
+        """The largest |x| that a participant may give: |x| < 2^(width-1) / n (M-4)."""
+        return ((1 << (self.width - 1)) - 1) // len(self.participants)
+
+
+@dataclasses.dataclass(frozen=True)
+class EncryptedPartial:
+    """One holder's part of one sum: masked, packed, encrypted."""
+
+    holder: str
+    context: Context
+    ciphertexts: bytes = dataclasses.field(repr=False)
+
+    @property
+    def digest(self) -> bytes:
+        """What the contribution's log entry names."""
+        return digest_ciphertexts(self.ciphertexts)
+
+
+@dataclasses.dataclass(frozen=True)
+class EncryptedSum:
+    """The sum over all participants, still encrypted."""
+
+    context: Context
+    ciphertexts: bytes = dataclasses.field(repr=False)
+
+    @property
+    def digest(self) -> bytes:
+        """What the log entry of the sum names."""
+        return digest_ciphertexts(self.ciphertexts)
+
+
+def digest_ciphertexts(data: bytes) -> bytes:
+    """The digest by which log entries name a ciphertext vector."""
+    return documents.digest_bytes("stayput.v1.Ciphertexts", data)
+
+
+def encrypt(
+    values: Sequence[int] | npt.NDArray[np.int64],
+    context: Context,
+    *,
+    me: str,
+    key: AgreementKey,
+    agreement_keys: Mapping[str, bytes],
+    checker: PublicKey,
+) -> EncryptedPartial:
+    """Mask, pack and encrypt one holder's values. Call once per context and keep the bytes (M-1).
+
+    Args:
+        values: ``context.count`` whole numbers, in the scale of the statement.
+        context: what the part is bound to.
+        me: this holder's name.
+        key: this holder's agreement key.
+        agreement_keys: public agreement keys by name, of all participants at least.
+        checker: the checker's Paillier key.
+
+    Raises:
+        PermissionDenied: ``me`` is not a participant.
+        VerificationError: the checker's key is not the context's, or an agreement key is missing,
+            not my own under my name, or refused.
+        InvalidInput: another count, or a value beyond ``context.bound``.
+    """
+    if me not in context.participants:
+        raise PermissionDenied("only a participant gives a part of a sum")
+    layout = _layout(context, checker)
+    peers = _peers(context, me, key, agreement_keys)
+    numbers = whole_numbers(values)
+    if numbers and not -context.bound <= min(numbers) <= max(numbers) <= context.bound:
+        raise InvalidInput(
+            "a value is out of the bound of its sum",
+            hint="The table contract's bounds or max_rows are exceeded.",
+        )
+    residues = residues_from(numbers, layout)
+    mask = pairwise_mask(key, me, peers, context.digest, layout)
+    plaintexts = pack(add_residues(residues, mask), layout)
+    return EncryptedPartial(me, context, paillier.encrypt(checker, plaintexts))
+
+
+class Addition:
+    """Forms the encrypted sum of a context as parts arrive; memory of one vector.
+
+    Args:
+        context: what every part is bound to.
+        checker: the checker's Paillier key.
+
+    Raises:
+        VerificationError: the key is not the context's.
+    """
+
+    def __init__(self, context: Context, checker: PublicKey) -> None:
+        self._context = context
+        self._checker = checker
+        self._layout = _layout(context, checker)
+        self._accumulator = Accumulator(checker, self._layout.ciphertexts)
+        self._added: set[str] = set()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Participants whose part is not in yet."""
+        return tuple(name for name in self._context.participants if name not in self._added)
+
+    def add(self, holder: str, ciphertexts: bytes) -> None:
+        """Add the part of ``holder``; refused parts change nothing.
+
+        Raises:
+            PermissionDenied: not a participant (M-5).
+            RuleViolation: this holder's part is in already (M-5).
+            VerificationError: not valid ciphertexts of this context (M-6).
+        """
+        if holder not in self._context.participants:
+            raise PermissionDenied("only a participant gives a part of a sum")
+        if holder in self._added:
+            raise RuleViolation("a participant's part is added once", clause="M-5")
+        vector = parse_ciphertexts(ciphertexts, self._checker, self._layout.ciphertexts)
+        self._accumulator.add(vector)
+        self._added.add(holder)
+
+    def sum(self) -> EncryptedSum:
+        """The encrypted sum of all participants.
+
+        Raises:
+            NotYet: parts are missing (M-5).
+        """
+        if self.missing:
+            raise NotYet(f"parts of {', '.join(self.missing)} are missing")
+        return EncryptedSum(self._context, self._accumulator.total().to_bytes())
+
+
+def parse_sum(data: bytes, context: Context, checker: PublicKey) -> EncryptedSum:
+    """Parse untrusted bytes as the encrypted sum of a context.
+
+    Raises:
+        VerificationError: not valid ciphertexts of this context (M-6), or not its key.
+    """
+    parse_ciphertexts(data, checker, _layout(context, checker).ciphertexts)
+    return EncryptedSum(context, data)
+
+
+def open(encrypted: EncryptedSum, private: PrivateKey) -> tuple[int, ...]:
+    """Decrypt a sum; ``context.count`` signed whole numbers.
+
+    If a part was missing, foreign or made under another context the numbers are noise: this
+    function cannot tell, the log can.
+
+    Raises:
+        VerificationError: another key, invalid ciphertexts, or not a sum of packed vectors.
+    """
+    layout = _layout(encrypted.context, private.public)
+    vector = parse_ciphertexts(encrypted.ciphertexts, private.public, layout.ciphertexts)
+    return tuple(values_from(unpack(paillier.decrypt(private, vector), layout), layout))
+
+
+def _layout(context: Context, checker: PublicKey) -> Layout:
+    """The layout of a context's vectors, once it is clear that the key is the context's."""
+    if checker.key_id != context.checker_key:
+        raise VerificationError("the checker's key is not the one this sum is bound to")
+    parties = len(context.participants)
+    return layout_for(checker.plaintext_bits, context.width, parties, context.count)
+
+
+def _peers(
+    context: Context, me: str, key: AgreementKey, agreement_keys: Mapping[str, bytes]
+) -> dict[str, bytes]:
+    absent = [name for name in context.participants if name not in agreement_keys]
+    if absent:
+        raise VerificationError(f"the agreement key of {absent[0]} is unknown")
+    if agreement_keys[me] != key.public:
+        raise VerificationError("another agreement key than mine is known under my name")
+    return {name: agreement_keys[name] for name in context.participants if name != me}
