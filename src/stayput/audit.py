@@ -132,9 +132,7 @@ def verify_release(data: bytes, members: Members) -> VerifiedRelease:
     return VerifiedRelease(scenario, result, run, signed.size)
 
 
-def _included(
-    entries: Sequence[ProvenEntry], size: int, root: bytes
-) -> Iterable[ProvenEntry]:
+def _included(entries: Sequence[ProvenEntry], size: int, root: bytes) -> Iterable[ProvenEntry]:
     previous = -1
     for proven in entries:
         if not previous < proven.index < size:
@@ -190,11 +188,9 @@ def bundle_release(
     """
     size = len(entries)
     wanted = {0, *session.scenario_of(run).entries, *session.runs[run].entries}
+    tree = merkle.Tree(leaf_hashes)
     proven = tuple(
-        ProvenEntry(
-            index, entries[index], tuple(merkle.inclusion_proof(leaf_hashes, index, size))
-        )
+        ProvenEntry(index, entries[index], tree.inclusion_proof(index, size))
         for index in sorted(wanted)
     )
     return documents.encode(ReleaseBundle(checkpoint, proven, scenario, order, result))
-

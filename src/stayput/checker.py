@@ -19,11 +19,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stayput import documents
+from stayput import documents, encryption
 from stayput.crypto import sealing, signing
 from stayput.crypto.paillier import PrivateKey
 from stayput.disclosure import check_counts, verify_counts, verify_values
-from stayput.encryption import Context, open_sum, parse_sum
+from stayput.encryption import Context, parse_sum
 from stayput.errors import (
     DocumentError,
     InvalidInput,
@@ -81,7 +81,7 @@ class Checker:
         random: Callable[[int], bytes],
     ) -> None:
         self._identity = identity
-        self._replica = replica
+        self.replica = replica
         self._journal = journal
         self._link = link
         self._clock = clock
@@ -98,8 +98,8 @@ class Checker:
             Unavailable: the coordinator cannot be reached; call again.
             VerificationError: the log does not stand; do not call again.
         """
-        moved = self._replica.catch_up(self._link, wait_ms=wait_ms) > 0
-        for instruction in tuple(self._replica.session.instructions(self._identity.name)):
+        moved = self.replica.catch_up(self._link, wait_ms=wait_ms) > 0
+        for instruction in tuple(self.replica.session.instructions(self._identity.name)):
             moved = self._obey(instruction) or moved
         return self._deliver() or moved
 
@@ -112,9 +112,9 @@ class Checker:
             else:
                 self._release(run)
         except NotYet:
-            return self._replica.catch_up(self._link) > 0
+            return self.replica.catch_up(self._link) > 0
         except RuleViolation:  # the run moved on while we worked
-            return self._replica.catch_up(self._link) > 0
+            return self.replica.catch_up(self._link) > 0
         except (VerificationError, InvalidInput) as error:
             self.report(f"run {run.hex()[:8]}: failed: {error.message}")
             step = RunFailed(
@@ -127,7 +127,7 @@ class Checker:
         try:
             self._link.fail_run(step)
         except RuleViolation:
-            self._replica.catch_up(self._link)
+            self.replica.catch_up(self._link)
 
     # --- counts -----------------------------------------------------------------------------------
 
@@ -156,7 +156,7 @@ class Checker:
 
     def _open(self, run: bytes, round: Round, context: Context) -> tuple[int, ...]:
         """Open the logged sum of a round (clauses C-1, C-2)."""
-        state = self._replica.session.runs[run]
+        state = self.replica.session.runs[run]
         expected = documents.digest(context)
         for name, part in state.contributions[round].items():
             if part.context != expected:
@@ -165,7 +165,7 @@ class Checker:
         encrypted = parse_sum(data, context, self._paillier.public)
         if encrypted.digest != state.sums[round].sum:
             raise VerificationError("the coordinator sent another sum than the one in the log")
-        return open_sum(encrypted, self._paillier)
+        return encryption.open(encrypted, self._paillier)
 
     # --- release ----------------------------------------------------------------------------------
 
@@ -175,7 +175,7 @@ class Checker:
             sealed, step = self._finish(run)
             self._journal.put_all({("sealed", run): sealed, ("release-step", run): step})
         self._link.submit_release(step)
-        self._replica.catch_up(self._link)
+        self.replica.catch_up(self._link)
 
     def _finish(self, run: bytes) -> tuple[bytes, bytes]:
         scenario, plan = self._plan(run)
@@ -199,7 +199,7 @@ class Checker:
             table=finish(plan.bound.plan, counts, values, passes.tolist()),
             salt=self._random(32),
         )
-        user = self._replica.members[scenario.data_user]
+        user = self.replica.members[scenario.data_user]
         encoded = documents.encode(result)
         sealed = sealing.seal(user.agreement_key, encoded, seal_info(run))
         released = ResultReleased(
@@ -215,7 +215,7 @@ class Checker:
         """Hand over what is released and not yet delivered (clause C-5)."""
         moved = False
         for run in self._journal.keys("sealed"):
-            state = self._replica.session.runs.get(run)
+            state = self.replica.session.runs.get(run)
             if state is None or not state.over:
                 continue
             if state.phase is RunPhase.RELEASED:
@@ -229,19 +229,19 @@ class Checker:
 
     def _order(self, run: bytes) -> RunOrder:
         order = documents.parse(RunOrder, self._link.get_run_order(run))
-        if documents.digest(order) != self._replica.session.runs[run].ordered.order:
+        if documents.digest(order) != self.replica.session.runs[run].ordered.order:
             raise VerificationError("the order is not the one in the log")
         return order
 
     def _plan(self, run: bytes) -> tuple[Scenario, RunPlan]:
-        session = self._replica.session
+        session = self.replica.session
         ordered = session.runs[run].ordered
         try:
             scenario = documents.parse(Scenario, self._link.get_scenario(ordered.scenario))
         except DocumentError as error:
             raise VerificationError(error.message, hint=error.hint) from None
         verify_proposal(session.scenarios[ordered.scenario].proposed, scenario)
-        return scenario, plan_run(scenario, self._order(run), ordered, self._replica.members)
+        return scenario, plan_run(scenario, self._order(run), ordered, self.replica.members)
 
     @property
     def _paillier(self) -> PrivateKey:

@@ -275,7 +275,9 @@ class Client:
                 )
             if not self._wait(deadline):
                 missing = [h for h in state.proposed.holders if h not in state.reviews]
-                raise NotYet("not every holder has reviewed", hint="waiting for " + ", ".join(missing))
+                raise NotYet(
+                    "not every holder has reviewed", hint="waiting for " + ", ".join(missing)
+                )
 
     # --- runs -------------------------------------------------------------------------------------
 
@@ -313,9 +315,7 @@ class Client:
             rounds=planned.rounds,
             time=self._clock(),
         )
-        self._link.order_run(
-            signing.sign(step, self.identity.signing_key), documents.encode(order)
-        )
+        self._link.order_run(signing.sign(step, self.identity.signing_key), documents.encode(order))
         self.replica.catch_up(self._link)
         return Run(self, order.run)
 

@@ -39,7 +39,7 @@ def _mirror(home: Path) -> MemoryMirror:
 
 
 def connect_user(home: Path) -> Client:
-    """A client; the user's mirror is kept on disk, so history cannot be cut between two commands."""
+    """A client; its mirror is kept on disk, so history cannot be cut between two commands."""
     identity, members = load_identity(home), load_members(home)
     journal = Journal(home / "journal.db")
     link = GrpcLink(identity, members)

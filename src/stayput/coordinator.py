@@ -18,11 +18,12 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
+from typing import TypeVar
 
 from stayput import documents
 from stayput.crypto import signing
 from stayput.crypto.signing import SigningKey
-from stayput.encryption import Addition, Context, ciphertexts_digest
+from stayput.encryption import Addition, Context, digest_ciphertexts
 from stayput.errors import DocumentError, NotFound, NotYet, PermissionDenied, VerificationError
 from stayput.link import LogPage
 from stayput.membership import Members
@@ -58,6 +59,8 @@ from stayput.steps import (
 from stayput.store.journal import Documents, Journal
 from stayput.tlog import merkle
 from stayput.tlog.checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint
+
+S = TypeVar("S", bound=Step)
 
 MAX_PAGE = 1000
 """Entries in one page of the log."""
@@ -180,16 +183,15 @@ class Coordinator:
     ) -> int:
         """Append a caller's step and do what is then the coordinator's turn."""
         with self._lock:
+            self._claim(caller, entry, kind)
             known = self._positions.get(hashlib.sha256(entry).digest())
-            step = self._claim(caller, entry, kind)
             if known is not None:
                 return known
-            del step
             index = self._append(entry, stored)
             self._carry_out()
             return index
 
-    def _claim(self, caller: Member, entry: bytes, kind: type[Step]) -> Step:
+    def _claim(self, caller: Member, entry: bytes, kind: type[S]) -> S:
         """The step inside, if it is of this kind and by the caller (its signature comes later)."""
         step = signing.peek(signing.parse_envelope(entry), STEP_CLASSES)
         if not isinstance(step, kind):
@@ -224,24 +226,25 @@ class Coordinator:
             run=run,
             round=round,
             sum=total.digest,
-            contributions=tuple(
-                parts[name].ciphertexts for name in state.ordered.participants
-            ),
+            contributions=tuple(parts[name].ciphertexts for name in state.ordered.participants),
             time=now,
         )
         entry = signing.sign(step, self._key)
         self._append(entry, {("sum", _round_key(run, round)): total.ciphertexts})
         del self._additions[run, round]
 
-    def _addition(self, run: bytes, round: Round) -> Addition:
-        """The running sum of a round; after a restart rebuilt from the stored contributions."""
+    def _addition(self, run: bytes, round: Round, context: bytes = b"") -> Addition:
+        """The running sum of a round; after a restart rebuilt from the stored contributions.
+
+        ``context`` is that of the first contribution, which nothing is stored of yet.
+        """
         addition = self._additions.get((run, round))
         if addition is None:
-            context = documents.parse(
-                Context, self._journal.get("context", _round_key(run, round))
-            )
-            addition = Addition(context, self._members.checker_key(self._session.runs[run].checker))
-            for holder in self._session.runs[run].contributions[round]:
+            state = self._session.runs[run]
+            stored = self._journal.find("context", _round_key(run, round)) or context
+            checker = self._members.checker_key(state.checker)
+            addition = Addition(documents.parse(Context, stored), checker)
+            for holder in state.contributions[round]:
                 part = self._journal.get("contribution", _round_key(run, round, holder))
                 addition.add(holder, part)
             self._additions[run, round] = addition
@@ -270,7 +273,6 @@ class Coordinator:
     def propose_scenario(self, caller: Member, step: bytes, scenario: bytes) -> int:
         """The data user named in it. The step must say what the scenario says."""
         proposed = self._claim(caller, step, ScenarioProposed)
-        assert isinstance(proposed, ScenarioProposed)
         document = documents.parse(Scenario, scenario)
         verify_proposal(proposed, document)
         stored = {("scenario", proposed.scenario): scenario}
@@ -297,7 +299,6 @@ class Coordinator:
     def order_run(self, caller: Member, step: bytes, order: bytes) -> int:
         """The scenario's data user."""
         ordered = self._claim(caller, step, RunOrdered)
-        assert isinstance(ordered, RunOrdered)
         document = documents.parse(RunOrder, order)
         if (document.run, document.scenario, documents.digest(document)) != (
             ordered.run,
@@ -325,7 +326,6 @@ class Coordinator:
         Each ciphertext is checked (range, gcd with the modulus, exact length) before it is added.
         """
         claimed = self._claim(caller, step, Contributed)
-        assert isinstance(claimed, Contributed)
         with self._lock:
             known = self._positions.get(hashlib.sha256(step).digest())
             if known is not None:
@@ -337,13 +337,14 @@ class Coordinator:
                 ("context", key): context,
                 ("contribution", _round_key(claimed.run, claimed.round, caller.name)): ciphertexts,
             }
-            if not self._session.runs[claimed.run].contributions[claimed.round]:
-                checker = self._members.checker_key(self._session.runs[claimed.run].checker)
-                parsed = documents.parse(Context, context)
-                self._additions[claimed.run, claimed.round] = Addition(parsed, checker)
-            self._addition(claimed.run, claimed.round).verify(ciphertexts)
-            index = self._append(admitted.entry, stored)
-            self._addition(claimed.run, claimed.round).add(caller.name, ciphertexts)
+            addition = self._addition(claimed.run, claimed.round, context)
+            addition.add(caller.name, ciphertexts)  # refuses what is no ciphertext (M-6)
+            try:
+                index = self._append(admitted.entry, stored)
+            except BaseException:
+                # Not logged, so not part of the sum: build it again from what is stored.
+                del self._additions[claimed.run, claimed.round]
+                raise
             self._carry_out()
             return index
 
@@ -365,7 +366,7 @@ class Coordinator:
         )
         if bound != expected:
             raise VerificationError("the contribution is bound to another run or key")
-        if ciphertexts_digest(ciphertexts) != claimed.ciphertexts:
+        if digest_ciphertexts(ciphertexts) != claimed.ciphertexts:
             raise VerificationError("the ciphertexts are not the ones that were signed")
 
     def get_encrypted_sum(self, caller: Member, run: bytes, round: Round) -> bytes:
@@ -382,7 +383,6 @@ class Coordinator:
     def submit_verdict(self, caller: Member, step: bytes, verdict: bytes) -> int:
         """The scenario's checker."""
         checked = self._claim(caller, step, CountsChecked)
-        assert isinstance(checked, CountsChecked)
         document = documents.parse(CellVerdict, verdict)
         if (document.run, documents.digest(document)) != (checked.run, checked.verdict):
             raise VerificationError("the verdict is not the one the step commits to")
@@ -439,4 +439,3 @@ class Coordinator:
 
 def _round_key(run: bytes, round: Round, holder: str = "") -> bytes:
     return run + bytes([round.value]) + holder.encode("ascii")
-

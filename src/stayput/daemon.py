@@ -168,7 +168,10 @@ async def _serve(
 
 def _run_node(home: Path, identity: Identity, members: Members, report: Report) -> None:
     settings = load_settings(home).staging
-    journal, ledger = Journal(home / "journal.db"), Ledger(home / "ledger.db", storage_key(identity))
+    journal, ledger = (
+        Journal(home / "journal.db"),
+        Ledger(home / "ledger.db", storage_key(identity)),
+    )
     pool = StagingPool(
         workdir=home / "staging",
         memory_limit_mb=settings.memory_limit_mb,

@@ -11,7 +11,7 @@ computes it verifies, in this order (clauses N-1 … N-6):
 4. neither the scenario's expiry, by this node's own clock, nor its runs are used up; the charge is
    on disk before anything is computed (N-4).
 
-Then rows are staged in a process of their own and destroyed, and only sums exist.  A contribution is
+Then rows are staged in a process of their own and destroyed; only sums exist.  A contribution is
 on disk before it is sent; a retry sends the same bytes (N-5).  For round two it sends values of
 those cells only that the checker's verdict, committed to in the log, lets through (N-6).
 
@@ -42,7 +42,14 @@ from stayput.errors import (
 from stayput.identity import Identity
 from stayput.link import CoordinatorLink
 from stayput.partials import assemble, parse_partial
-from stayput.plans import RunPlan, counts_context, counts_vector, plan_run, values_context, values_vector
+from stayput.plans import (
+    RunPlan,
+    counts_context,
+    counts_vector,
+    plan_run,
+    values_context,
+    values_vector,
+)
 from stayput.release import CellVerdict, RunOrder
 from stayput.replica import Replica
 from stayput.scenario import Scenario
@@ -96,7 +103,7 @@ class Node:
         random: Callable[[int], bytes],
     ) -> None:
         self._identity = identity
-        self._replica = replica
+        self.replica = replica
         self._ledger = ledger
         self._link = link
         self._sources = sources
@@ -115,12 +122,12 @@ class Node:
             Unavailable: the coordinator cannot be reached; call again.
             VerificationError: the log does not stand; do not call again.
         """
-        moved = self._replica.catch_up(self._link, wait_ms=wait_ms) > 0
+        moved = self.replica.catch_up(self._link, wait_ms=wait_ms) > 0
         for run in self._ledger.unfinished():
-            state = self._replica.session.runs.get(run)
+            state = self.replica.session.runs.get(run)
             if state is not None and state.over:
                 self._ledger.close_run(run)
-        for instruction in tuple(self._replica.session.instructions(self._identity.name)):
+        for instruction in tuple(self.replica.session.instructions(self._identity.name)):
             assert isinstance(instruction, Contribute)
             moved = self._obey(instruction) or moved
         return moved
@@ -150,7 +157,7 @@ class Node:
     # --- verifying (clauses N-1 to N-4) -----------------------------------------------------------
 
     def _verify_run(self, run: bytes) -> tuple[Scenario, RunPlan]:
-        session = self._replica.session
+        session = self.replica.session
         ordered = session.runs[run].ordered  # N-1: the instruction came from the verified log
         proposed = session.scenarios[ordered.scenario].proposed
         if not self._ledger.is_approved(ordered.scenario):
@@ -165,7 +172,7 @@ class Node:
             order = documents.parse(RunOrder, self._link.get_run_order(run))
             if documents.digest(order) != ordered.order or order.run != run:
                 raise VerificationError("the order is not the one in the log")
-            plan = plan_run(scenario, order, ordered, self._replica.members)
+            plan = plan_run(scenario, order, ordered, self.replica.members)
         except (DocumentError, VerificationError, InvalidInput, RuleViolation, NotFound) as error:
             raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
         if self._clock() >= scenario.limits.valid_until:
@@ -242,7 +249,7 @@ class Node:
     # --- round two --------------------------------------------------------------------------------
 
     def _prepare_values(self, run: bytes, plan: RunPlan) -> None:
-        checked = self._replica.session.runs[run].verdict
+        checked = self.replica.session.runs[run].verdict
         assert checked is not None  # the session opens round two only after the verdict
         try:
             verdict = documents.parse(CellVerdict, self._link.get_verdict(run))
@@ -270,7 +277,7 @@ class Node:
     # --- sending (clause N-5) ---------------------------------------------------------------------
 
     def _encrypt(self, context: Context, vector: Sequence[int]) -> Outgoing:
-        members = self._replica.members
+        members = self.replica.members
         checker = members.checker_key_of(context.checker_key)
         part: EncryptedPartial = encrypt(
             vector,
@@ -296,8 +303,9 @@ class Node:
     def _send(self, run: bytes, round: Round) -> bool:
         receipt = self._ledger.outgoing(run, _RECEIPT)
         fixed = self._ledger.outgoing(run, contribution_name(round))
-        assert receipt is not None and fixed is not None
-        if self._identity.name not in self._replica.session.runs[run].receipts:
+        assert receipt is not None
+        assert fixed is not None
+        if self._identity.name not in self.replica.session.runs[run].receipts:
             self._link.submit_receipt(receipt.step)
         length = int.from_bytes(fixed.payload[:4], "big")
         context, ciphertexts = fixed.payload[4 : 4 + length], fixed.payload[4 + length :]
@@ -308,7 +316,7 @@ class Node:
             self._link.submit_contribution(fixed.step, context, ciphertexts)
         except (RuleViolation, NotFound):
             # The run moved on while we worked (failed, revoked): the log will say so next time.
-            return self._replica.catch_up(self._link) > 0
+            return self.replica.catch_up(self._link) > 0
         return True
 
     def _refuse(self, run: bytes, refused: _Refused) -> None:
@@ -323,16 +331,16 @@ class Node:
         self._send_failure(fixed)
 
     def _send_failure(self, failure: Outgoing) -> bool:
-        self._replica.catch_up(self._link)
+        self.replica.catch_up(self._link)
         envelope = signing.parse_envelope(failure.step)
         step = documents.parse(RunFailed, envelope.payload)
-        if self._replica.session.runs[step.run].phase is RunPhase.FAILED:
+        if self.replica.session.runs[step.run].phase is RunPhase.FAILED:
             self._ledger.close_run(step.run)
             return False
         try:
             self._link.fail_run(failure.step)
         except RuleViolation:
-            return self._replica.catch_up(self._link) > 0
+            return self.replica.catch_up(self._link) > 0
         return True
 
 
@@ -342,4 +350,3 @@ class _Refused(StayputError):
     def __init__(self, reason: FailureReason, message: str, hint: str) -> None:
         super().__init__(message, hint=hint)
         self.reason = reason
-

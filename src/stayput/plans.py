@@ -41,9 +41,7 @@ class RunPlan:
         return self.bound.plan.rounds
 
 
-def plan_run(
-    scenario: Scenario, order: RunOrder, ordered: RunOrdered, members: Members
-) -> RunPlan:
+def plan_run(scenario: Scenario, order: RunOrder, ordered: RunOrdered, members: Members) -> RunPlan:
     """The plan of an ordered run (clause N-3).
 
     Raises:

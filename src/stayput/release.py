@@ -139,7 +139,7 @@ class CheckedResult:
 @document("stayput.v1.ProvenEntry")
 @dataclasses.dataclass(frozen=True)
 class ProvenEntry:
-    """A log entry with its inclusion proof (hashes from the leaf up) for the bundle's checkpoint."""
+    """A log entry and its inclusion proof, from the leaf up, in the tree of the checkpoint."""
 
     index: Int64
     entry: bytes
@@ -175,4 +175,3 @@ def sealed_digest(sealed: bytes) -> bytes:
 def _require_salt(salt: bytes) -> None:
     if len(salt) != 32:
         raise ValueError("the salt has 32 bytes")
-

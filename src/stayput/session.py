@@ -15,7 +15,7 @@ the time in each step here, and again by each node with its own clock.)
 
 States of a run::
 
-    COUNTING ─sum of counts─▶ JUDGING ─verdict─▶ VALUING ─sum of values─▶ FINISHING ─release─▶ RELEASED
+    COUNTING ─counts added─▶ JUDGING ─verdict─▶ VALUING ─values added─▶ FINISHING ─▶ RELEASED
         any of them ──a party fails it, a deletion fails, a holder revokes──▶ FAILED
 
 A run of one round goes from JUDGING to FINISHING directly.  The clauses quoted (``S-3``, ``R-2``…)
@@ -223,7 +223,9 @@ class Session:
         name, role = signer_of(step, members)
         member = members.get(name)
         if member is None or member.role is not role:
-            raise RuleViolation(f"{name} is no {role.name.lower()} of this consortium", clause="L-2")
+            raise RuleViolation(
+                f"{name} is no {role.name.lower()} of this consortium", clause="L-2"
+            )
         signed = signing.verify(entry, type(step), member.signing_key)
         _RULES[type(step)](self, signed.doc)
         return Admitted(signed.doc, position, entry)

@@ -1,1 +1,1 @@
-"""Doors to disk: the log mirror and documents (:mod:`.journal`), a holder's own ledger (:mod:`.ledger`)."""
+"""Doors to disk: log mirror and documents (:mod:`.journal`), a holder's own :mod:`.ledger`."""

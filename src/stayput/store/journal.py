@@ -18,7 +18,8 @@ from stayput.store.database import Database
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entry (position INTEGER PRIMARY KEY, leaf BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS head (
-    one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL, checkpoint BLOB NOT NULL) STRICT;
+    one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL, checkpoint BLOB NOT NULL
+    ) STRICT;
 CREATE TABLE IF NOT EXISTS document (
     kind TEXT NOT NULL, key BLOB NOT NULL, data BLOB NOT NULL, PRIMARY KEY (kind, key)) STRICT;
 CREATE TABLE IF NOT EXISTS evidence (

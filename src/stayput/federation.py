@@ -1,0 +1,259 @@
+"""A whole consortium in one process: for rehearsals, and the main fixture of the tests.
+
+The cores are the real ones, with real keys, real logs on disk and real encryption; only the wire is
+left out: a :class:`LocalLink` calls the coordinator directly.  Nothing here is an option of a
+daemon, so no consortium can be run this way by mistake.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from stayput.checker import Checker
+from stayput.client import Client
+from stayput.coordinator import Coordinator
+from stayput.engines.duckdb import SourceSpec
+from stayput.identity import Identity, create_identity, member_card
+from stayput.link import CoordinatorLink, LogPage
+from stayput.membership import Members, form_member_list, verify_member_list
+from stayput.node import Node, Stager
+from stayput.replica import Replica
+from stayput.scenario import Scenario
+from stayput.steps import Member, Role, Round
+from stayput.store.journal import Journal
+from stayput.store.ledger import Ledger
+
+Clock = Callable[[], int]
+
+
+class LocalLink:
+    """A :class:`~stayput.link.CoordinatorLink` that calls the coordinator's core directly."""
+
+    def __init__(self, core: Callable[[], Coordinator], caller: Member) -> None:
+        self._core = core
+        self._caller = caller
+
+    def read_log(self, start: int, wait_ms: int) -> LogPage:
+        return self._core().read_log(self._caller, start, wait_ms)
+
+    def propose_scenario(self, step: bytes, scenario: bytes) -> int:
+        return self._core().propose_scenario(self._caller, step, scenario)
+
+    def get_scenario(self, scenario: bytes) -> bytes:
+        return self._core().get_scenario(self._caller, scenario)
+
+    def review_scenario(self, step: bytes) -> int:
+        return self._core().review_scenario(self._caller, step)
+
+    def revoke_scenario(self, step: bytes) -> int:
+        return self._core().revoke_scenario(self._caller, step)
+
+    def order_run(self, step: bytes, order: bytes) -> int:
+        return self._core().order_run(self._caller, step, order)
+
+    def get_run_order(self, run: bytes) -> bytes:
+        return self._core().get_run_order(self._caller, run)
+
+    def submit_receipt(self, step: bytes) -> int:
+        return self._core().submit_receipt(self._caller, step)
+
+    def submit_contribution(self, step: bytes, context: bytes, ciphertexts: bytes) -> int:
+        return self._core().submit_contribution(self._caller, step, context, ciphertexts)
+
+    def get_encrypted_sum(self, run: bytes, round: Round) -> bytes:
+        return self._core().get_encrypted_sum(self._caller, run, round)
+
+    def submit_verdict(self, step: bytes, verdict: bytes) -> int:
+        return self._core().submit_verdict(self._caller, step, verdict)
+
+    def get_verdict(self, run: bytes) -> bytes:
+        return self._core().get_verdict(self._caller, run)
+
+    def submit_release(self, step: bytes) -> int:
+        return self._core().submit_release(self._caller, step)
+
+    def deliver_result(self, run: bytes, sealed: bytes) -> None:
+        self._core().deliver_result(self._caller, run, sealed)
+
+    def fetch_result(self, run: bytes) -> bytes:
+        return self._core().fetch_result(self._caller, run)
+
+    def fail_run(self, step: bytes) -> int:
+        return self._core().fail_run(self._caller, step)
+
+
+class Federation:
+    """Coordinator, checker, holders and one data user, each with its own folder below ``root``.
+
+    Args:
+        root: an empty private folder.
+        holders, checker, user: names.
+        sources: for each holder, its sources by table name.
+        stager: where all holders stage.
+        clock: Unix seconds.
+        paillier_bits: length of the checker's key.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        holders: tuple[str, ...],
+        checker: str,
+        user: str,
+        sources: Mapping[str, Mapping[str, SourceSpec]],
+        stager: Callable[[str], Stager],
+        clock: Clock = lambda: int(time.time()),
+        paillier_bits: int = 3072,
+        coordinator: str = "coordinator",
+        run_timeout: int = 600,
+    ) -> None:
+        self.root = root
+        self.clock = clock
+        self.sources = sources
+        self.run_timeout = run_timeout
+        self._stager = stager
+        roles = {
+            coordinator: Role.COORDINATOR,
+            checker: Role.CHECKER,
+            user: Role.USER,
+            **dict.fromkeys(holders, Role.HOLDER),
+        }
+        self.identities = {
+            name: _identity(root / name, name, role, clock(), paillier_bits)
+            for name, role in roles.items()
+        }
+        cards = [member_card(identity) for identity in self.identities.values()]
+        listed = form_member_list("rehearsal", cards, self._of(coordinator).signing_key, clock())
+        self.members: Members = verify_member_list(listed, pinned=None)
+        self.holders, self.checker_name, self.user_name = holders, checker, user
+        self.coordinator_name = coordinator
+        self._journals: dict[str, Journal] = {}
+        self._ledgers: dict[str, Ledger] = {}
+        self.coordinator = self.start_coordinator()
+        self.nodes = {name: self.start_node(name) for name in holders}
+        self.checker = self.start_checker()
+        self.client = self.start_client()
+
+    def _of(self, name: str) -> Identity:
+        return self.identities[name]
+
+    def link(self, name: str) -> CoordinatorLink:
+        """The link of one party; tests put faults in between here."""
+        return LocalLink(lambda: self.coordinator, self.members[name])
+
+    def journal(self, name: str) -> Journal:
+        """A party's journal, opened afresh."""
+        if name in self._journals:
+            self._journals.pop(name).close()
+        self._journals[name] = Journal(self.root / name / "journal.db")
+        return self._journals[name]
+
+    def ledger(self, name: str) -> Ledger:
+        """A holder's ledger, opened afresh."""
+        if name in self._ledgers:
+            self._ledgers.pop(name).close()
+        key = self._of(name).derive_key(b"stayput/v1/storage")
+        self._ledgers[name] = Ledger(self.root / name / "ledger.db", key)
+        return self._ledgers[name]
+
+    # Starting a party again is what a restart of its process does: everything from disk.
+
+    def start_coordinator(self) -> Coordinator:
+        """A coordinator over what its folder holds."""
+        self.coordinator = Coordinator(
+            self.members,
+            self._of(self.coordinator_name).signing_key,
+            self.journal(self.coordinator_name),
+            self.clock,
+            run_timeout=self.run_timeout,
+        )
+        return self.coordinator
+
+    def start_node(self, name: str) -> Node:
+        """A node over what its folder holds."""
+        return Node(
+            self._of(name),
+            Replica(self.members, self.journal(name)),
+            self.ledger(name),
+            self.link(name),
+            lambda: self.sources[name],
+            self._stager(name),
+            self.clock,
+            secrets.token_bytes,
+        )
+
+    def start_checker(self) -> Checker:
+        """A checker over what its folder holds."""
+        name = self.checker_name
+        journal = self.journal(name)
+        return Checker(
+            self._of(name),
+            Replica(self.members, journal),
+            journal,
+            self.link(name),
+            self.clock,
+            secrets.token_bytes,
+        )
+
+    def start_client(self) -> Client:
+        """The data user's client over what its folder holds."""
+        name = self.user_name
+        return Client(
+            self._of(name),
+            Replica(self.members, self.journal(name)),
+            self.link(name),
+            self.clock,
+            time.monotonic,
+            secrets.token_bytes,
+        )
+
+    def approve(self, scenario: Scenario) -> None:
+        """Every holder reviews and approves, with the waivers that the scenario needs."""
+        from stayput.review import approve  # noqa: PLC0415
+
+        for name in self.holders:
+            approve(
+                self._of(name),
+                self.nodes[name].replica,
+                self.link(name),
+                self._ledgers[name],
+                scenario.digest,
+                clock=self.clock,
+            )
+
+    def settle(self, *, rounds: int = 50) -> None:
+        """Let everybody work until nobody has anything to do.
+
+        Raises:
+            AssertionError: it does not come to rest.
+        """
+        for _ in range(rounds):
+            busy = [node.work() for node in self.nodes.values()]
+            busy.append(self.checker.work())
+            if not any(busy):
+                return
+        raise AssertionError("the federation does not come to rest")
+
+    def close(self) -> None:
+        """Close all files."""
+        for store in (*self._journals.values(), *self._ledgers.values()):
+            store.close()
+
+
+def _identity(home: Path, name: str, role: Role, now: int, paillier_bits: int) -> Identity:
+    address = "127.0.0.1:1" if role is Role.COORDINATOR else ""
+    return create_identity(home, name, role, address=address, paillier_bits=paillier_bits, now=now)
+
+
+@contextlib.contextmanager
+def opened(federation: Federation) -> Iterator[Federation]:
+    """Close the federation on leaving."""
+    try:
+        yield federation
+    finally:
+        federation.close()
