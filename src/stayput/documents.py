@@ -27,7 +27,7 @@ import json
 import re
 import types
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from stayput.errors import DocumentError
 
@@ -180,6 +180,9 @@ def _require_plain(value: Any, depth: int) -> None:
 
 _REQUIRED = object()
 
+_UNIONS = (types.UnionType, Union)
+"""``str | None`` is the one, ``Int64 | None`` (an annotated type) the other."""
+
 
 @functools.cache
 def _fields(cls: type) -> tuple[tuple[str, Any, Any], ...]:
@@ -195,7 +198,7 @@ def _fields(cls: type) -> tuple[tuple[str, Any, Any], ...]:
 def _absent(hint: Any) -> Any:
     """What a missing field means in proto3; ``_REQUIRED`` for messages and enums without zero."""
     origin = get_origin(hint)
-    if origin is types.UnionType:
+    if origin in _UNIONS:
         return None
     if origin is Annotated or hint is int:
         return 0
@@ -216,7 +219,7 @@ def _enum_prefix(cls: type[enum.Enum]) -> str:
 
 def _to_json(value: Any, hint: Any) -> Any:
     origin = get_origin(hint)
-    if origin is types.UnionType:
+    if origin in _UNIONS:
         return _to_json(value, _present(hint))
     if origin is Annotated:
         return str(_whole(value, 64))
@@ -245,7 +248,7 @@ def _to_json(value: Any, hint: Any) -> Any:
 
 def _from_json(value: Any, hint: Any, where: str) -> Any:
     origin = get_origin(hint)
-    if origin is types.UnionType:
+    if origin in _UNIONS:
         return _from_json(value, _present(hint), where)
     if origin is Annotated:
         if not isinstance(value, str) or not _is_decimal(value):
