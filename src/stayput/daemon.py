@@ -38,7 +38,7 @@ from stayput.rpc.server import serve
 from stayput.staging import StagingPool
 from stayput.steps import Role
 from stayput.store.journal import Journal
-from stayput.store.ledger import Ledger
+from stayput.store.ledger import Ledger, storage_key
 
 POLL_MS = 20_000
 """How long one question to the coordinator may wait for news."""
@@ -52,11 +52,6 @@ Report = Callable[[str], None]
 def clock() -> int:
     """Unix seconds."""
     return int(time.time())
-
-
-def storage_key(identity: Identity) -> bytes:
-    """The key that seals what a party keeps on its own disk; derived, so nothing new to lose."""
-    return identity.derive_key(b"stayput/v1/storage")
 
 
 def run_daemon(home: Path, report: Report) -> None:
@@ -170,7 +165,7 @@ def _run_node(home: Path, identity: Identity, members: Members, report: Report) 
     settings = load_settings(home).staging
     journal, ledger = (
         Journal(home / "journal.db"),
-        Ledger(home / "ledger.db", storage_key(identity)),
+        Ledger(home / "ledger.db", storage_key(identity.signing_key.to_bytes())),
     )
     pool = StagingPool(
         workdir=home / "staging",

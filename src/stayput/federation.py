@@ -7,10 +7,9 @@ daemon, so no consortium can be run this way by mistake.
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from stayput.checker import Checker
@@ -25,7 +24,7 @@ from stayput.replica import Replica
 from stayput.scenario import Scenario
 from stayput.steps import Member, Role, Round
 from stayput.store.journal import Journal
-from stayput.store.ledger import Ledger
+from stayput.store.ledger import Ledger, storage_key
 
 Clock = Callable[[], int]
 
@@ -157,7 +156,7 @@ class Federation:
         """A holder's ledger, opened afresh."""
         if name in self._ledgers:
             self._ledgers.pop(name).close()
-        key = self._of(name).derive_key(b"stayput/v1/storage")
+        key = storage_key(self._of(name).signing_key.to_bytes())
         self._ledgers[name] = Ledger(self.root / name / "ledger.db", key)
         return self._ledgers[name]
 
@@ -249,11 +248,3 @@ def _identity(home: Path, name: str, role: Role, now: int, paillier_bits: int) -
     address = "127.0.0.1:1" if role is Role.COORDINATOR else ""
     return create_identity(home, name, role, address=address, paillier_bits=paillier_bits, now=now)
 
-
-@contextlib.contextmanager
-def opened(federation: Federation) -> Iterator[Federation]:
-    """Close the federation on leaving."""
-    try:
-        yield federation
-    finally:
-        federation.close()
