@@ -519,6 +519,13 @@ def test_a_stranger_to_the_run_cannot_end_it_nor_can_anyone_unrelease(story: Sto
     story.refuses(RunFailed(RUN, "hub", FailureReason.TIMED_OUT, NOW), "hub", "R-7")
 
 
+def replay(log: list[bytes]) -> Session:
+    session = Session()
+    for entry in log:
+        session.replay(entry)
+    return session
+
+
 REORDERINGS: list[Callable[[list[bytes]], list[bytes]]] = [
     lambda log: log[1:],
     lambda log: log[:1] + log[2:],
@@ -534,9 +541,6 @@ def test_no_reordered_or_shortened_story_is_accepted(
 ) -> None:
     story.until_finishing()
     story.tell(released(), "office")
-    straight, bent = Session(), Session()
-    for entry in story.log:
-        straight.replay(entry)
+    replay(story.log)
     with pytest.raises((RuleViolation, VerificationError, DocumentError)):
-        for entry in bend(story.log):
-            bent.replay(entry)
+        replay(bend(story.log))
