@@ -206,9 +206,13 @@ def _absent(hint: Any) -> Any:
         return hint()
     if origin is tuple:
         return ()
-    if origin is not None and issubclass(origin, Mapping):
+    if _is_mapping(origin):
         return {}
     return _REQUIRED
+
+
+def _is_mapping(origin: Any) -> bool:
+    return isinstance(origin, type) and issubclass(origin, Mapping)
 
 
 @functools.cache
@@ -221,28 +225,38 @@ def _to_json(value: Any, hint: Any) -> Any:
     origin = get_origin(hint)
     if origin in _UNIONS:
         return _to_json(value, _present(hint))
-    if origin is Annotated:
+    if origin is tuple:
+        return [_to_json(item, get_args(hint)[0]) for item in _typed(value, tuple)]
+    if _is_mapping(origin):
+        items = _typed(value, Mapping).items()
+        return {key: _to_json(item, get_args(hint)[1]) for key, item in items}
+    if dataclasses.is_dataclass(hint):
+        return _object_to_json(_typed(value, hint), hint)  # type: ignore[arg-type]
+    return _scalar_to_json(value, hint)
+
+
+def _scalar_to_json(value: Any, hint: Any) -> Any:
+    if get_origin(hint) is Annotated:
         return str(_whole(value, 64))
     if hint is int:
         return _whole(value, 32)
+    _typed(value, hint)
     if hint is bytes:
         return base64.b64encode(value).decode("ascii")
-    if hint is str or hint is bool:
-        if type(value) is not hint:
-            raise DocumentError(f"{value!r} is not {hint.__name__}")
-        return value
-    if origin is tuple:
-        return [_to_json(item, get_args(hint)[0]) for item in value]
-    if origin is not None and issubclass(origin, Mapping):
-        return {key: _to_json(item, get_args(hint)[1]) for key, item in value.items()}
     if issubclass(hint, enum.Enum):
         return _enum_prefix(hint) + value.name
+    return value
+
+
+def _object_to_json(value: Any, cls: type) -> dict[str, Any]:
     out = {}
-    for name, inner, default in _fields(hint):
+    for name, hint, default in _fields(cls):
         item = getattr(value, name)
-        if item is None or (default is not _REQUIRED and item == default):
+        if item is None and default is None:
             continue
-        out[name] = _to_json(item, inner)
+        encoded = _to_json(item, hint)  # before comparing: False is no 0, [] is no ()
+        if default is _REQUIRED or item != default:
+            out[name] = encoded
     return out
 
 
@@ -250,41 +264,44 @@ def _from_json(value: Any, hint: Any, where: str) -> Any:
     origin = get_origin(hint)
     if origin in _UNIONS:
         return _from_json(value, _present(hint), where)
-    if origin is Annotated:
-        if not isinstance(value, str) or not _is_decimal(value):
-            raise DocumentError(f"{where} is not an integer in text form")
-        return _whole(int(value), 64)
-    if hint is int:
-        if type(value) is not int:
-            raise DocumentError(f"{where} is not an integer")
-        return _whole(value, 32)
-    if hint is bytes:
-        return _bytes_from(value, where)
-    if hint is str or hint is bool:
-        if type(value) is not hint:
-            raise DocumentError(f"{where} is not {'text' if hint is str else 'true or false'}")
-        return value
     if origin is tuple:
         if not isinstance(value, list):
             raise DocumentError(f"{where} is not a list")
         return tuple(_from_json(v, get_args(hint)[0], f"{where}[{i}]") for i, v in enumerate(value))
-    if not isinstance(value, dict) and not (isinstance(hint, type) and issubclass(hint, enum.Enum)):
+    if not (_is_mapping(origin) or dataclasses.is_dataclass(hint)):
+        return _scalar_from(value, hint, where)
+    if not isinstance(value, dict):
         raise DocumentError(f"{where} is not an object")
-    if origin is not None and issubclass(origin, Mapping):
-        return {k: _from_json(v, get_args(hint)[1], f"{where}.{k}") for k, v in value.items()}
+    if _is_mapping(origin):
+        inner = get_args(hint)[1]
+        return {k: _from_json(v, inner, f"{where}[{k[:80]!r}]") for k, v in value.items()}
+    return _object_from(value, hint, where)
+
+
+def _scalar_from(value: Any, hint: Any, where: str) -> Any:
+    if get_origin(hint) is Annotated:
+        if not isinstance(value, str) or not _is_decimal(value):
+            raise DocumentError(f"{where} is not an integer in text form")
+        return _whole(int(value), 64, where)
+    if hint is int:
+        return _whole(value, 32, where)
+    if hint is bytes:
+        return _bytes_from(value, where)
     if issubclass(hint, enum.Enum):
         names = {_enum_prefix(hint) + member.name: member for member in hint}
         if not isinstance(value, str) or value not in names:
             raise DocumentError(f"{where} is not one of {', '.join(names)}")
         return names[value]
-    return _object_from(value, hint, where)
+    if type(value) is not hint:
+        raise DocumentError(f"{where} is not {'text' if hint is str else 'true or false'}")
+    return value
 
 
 def _object_from(value: dict[str, Any], cls: type, where: str) -> Any:
     fields = _fields(cls)
     unknown = set(value) - {name for name, _, _ in fields}
     if unknown:
-        raise DocumentError(f"{where} has an unknown field {sorted(unknown)[0]!r}")
+        raise DocumentError(f"{where} has an unknown field {min(unknown)[:80]!r}")
     arguments = {}
     for name, hint, default in fields:
         if name in value:
@@ -305,9 +322,20 @@ def _present(hint: Any) -> Any:
     return inner
 
 
-def _whole(value: Any, bits: int) -> int:
+def _whole(value: Any, bits: int, where: str = "a number") -> int:
     if type(value) is not int or not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
-        raise DocumentError(f"{value!r} is not an integer of {bits} bits")
+        raise DocumentError(f"{where} is not an integer of {bits} bits")
+    return value
+
+
+def _typed(value: Any, expected: type) -> Any:
+    """The value, if its type is the declared one. The value itself may be secret: not in the text.
+
+    Texts, bytes and truth values are of exactly that type, since subclasses may print otherwise.
+    """
+    exact = expected in (str, bytes, bool)
+    if not (type(value) is expected if exact else isinstance(value, expected)):
+        raise DocumentError(f"{type(value).__name__} where {expected.__name__} is declared")
     return value
 
 
