@@ -1,0 +1,90 @@
+"""Who may talk: TLS credentials made of the member list, and nothing else.
+
+Every certificate is its own trust anchor.  The coordinator trusts exactly the members' certificates
+and demands one; everybody else trusts exactly the coordinator's, under its own name.  No system
+certificate store, no name service, no authority takes part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+
+from stayput.errors import VerificationError
+from stayput.identity import Identity
+from stayput.membership import Members, tls_name
+from stayput.rpc.tls import require_tls13
+from stayput.steps import Member
+
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+"""A contribution of a million cells at 3072 bits has about 20 MB."""
+
+KEEPALIVE_MS = 30_000
+KEEPALIVE_TIMEOUT_MS = 10_000
+"""A peer that vanished is noticed after 40 s; firewalls keep a line with traffic open."""
+
+LIMITS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+def server_credentials(identity: Identity, members: Members) -> grpc.ServerCredentials:
+    """For the coordinator: its own certificate, and only members may connect.
+
+    Raises:
+        ConfigurationError: TLS 1.3 alone cannot be had any more in this process.
+    """
+    require_tls13()
+    own = members.certificate(identity.name).pem
+    anchors = b"".join(members.certificate(member.name).pem for member in members)
+    return grpc.ssl_server_credentials(
+        [(identity.tls_key, own)], root_certificates=anchors, require_client_auth=True
+    )
+
+
+def channel_credentials(identity: Identity, members: Members) -> grpc.ChannelCredentials:
+    """For everybody else: its own certificate, and only this coordinator is talked to.
+
+    Raises:
+        ConfigurationError: TLS 1.3 alone cannot be had any more in this process.
+    """
+    require_tls13()
+    return grpc.ssl_channel_credentials(
+        root_certificates=members.certificate(members.coordinator.name).pem,
+        private_key=identity.tls_key,
+        certificate_chain=members.certificate(identity.name).pem,
+    )
+
+
+def expected_name(members: Members) -> str:
+    """The TLS name under which the coordinator must show itself, whatever address was dialled."""
+    return tls_name(members.coordinator.name)
+
+
+def verify_peer(auth_context: Mapping[str, Any], members: Members) -> Member:
+    """The member at the other end of a connection, by the exact certificate that it showed.
+
+    TLS has checked that the peer has the certificate's key; here is checked whose it is.
+
+    Raises:
+        VerificationError: no certificate, or no member's.
+    """
+    shown = auth_context.get("x509_pem_cert", [])
+    if len(shown) != 1:
+        raise VerificationError("the peer showed no certificate")
+    try:
+        der = ssl.PEM_cert_to_DER_cert(shown[0].decode("ascii"))
+    except ValueError:
+        raise VerificationError("the peer's certificate cannot be read") from None
+    member = members.by_certificate(hashlib.sha256(der).digest())
+    if member is None:
+        raise VerificationError("the peer's certificate is no member's")
+    return member
