@@ -1,4 +1,6 @@
-"""Safe primes: primes p = 2p' + 1 with p' prime, found by sieving (one to three seconds for 1536 bits).
+"""Safe primes: primes p = 2p' + 1 with p' prime, found by sieving.
+
+One takes 0.4 s of one core at 1024 bits and 3 s at 1536 bits on average, with a wide spread.
 
 Paillier keys here need them: short encryption exponents are only as hard to find as the order of
 the group is free of small factors.  Not here: anything about Paillier.

@@ -45,16 +45,9 @@ _FINGERPRINT: Final = re.compile(rf"[0-9a-f]{{{FINGERPRINT_CHARS}}}")
 _P: Final = 2**255 - 19
 _D: Final = -121665 * pow(121666, -1, _P) % _P
 _SIGN_BIT: Final = 1 << 255
-_SMALL_ORDER_Y: Final = frozenset(
-    {
-        0,  # order 4
-        1,  # order 1
-        _P - 1,  # order 2
-        # the four points of order 8 share two y coordinates (C2SP CCTV, ed25519)
-        0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
-        0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD83D3D706A17C7,
-    }
-)
+# The four points of order 8 share two y coordinates, this one and its negative (C2SP CCTV ed25519).
+_ORDER_8_Y: Final = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL_ORDER_Y: Final = frozenset({0, 1, _P - 1, _ORDER_8_Y, _P - _ORDER_8_Y})  # orders 4 1 2 8 8
 
 
 def verify_public_key(public: bytes) -> bytes:
