@@ -1,0 +1,598 @@
+"""The approval report: what one holder reads, and whose digest it signs.
+
+A deterministic text about one scenario for one holder: who asks and why, which SQL runs on *this
+holder's* node, the role and grade of each of its columns, what leaves, thresholds, how often, until
+when, and typed warnings.  Same scenario, same holder, same text, byte for byte: no clock, no data,
+no randomness.  The text is for a terminal: plain characters, no colours.
+
+Not here: signing (the holder's own command does that) and judging the scenario: warnings name what
+a reader should weigh, the reader decides.
+
+Nothing in a scenario can pass itself off as the report: what its author wrote stands quoted behind
+a bar, wrapped here so that no terminal wraps it, and cannot contain control or invisible characters
+(:data:`stayput.scenario.UNSHOWABLE`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import sqlglot
+from sqlglot import exp
+
+from stayput import documents
+from stayput.errors import PermissionDenied, RuleViolation
+from stayput.scenario import (
+    Column,
+    ColumnRole,
+    ColumnType,
+    Grade,
+    Outside,
+    Parameter,
+    ParameterValue,
+    Scenario,
+    Statement,
+    TableContract,
+)
+from stayput.sql import Plan, bind, plan
+from stayput.steps import Waiver
+
+WIDTH = 96
+"""Columns of the report; longer quoted lines are wrapped with a mark."""
+
+USUAL_MIN_COUNT = 10  # ABS DataLab "rule of 10", acro 1.0.2 safe_threshold
+USUAL_MIN_HOLDERS = 3  # of two, each could subtract its own part
+MANY_CELLS = 1_000  # more than a person looks through before release
+MANY_RUNS = 100  # several a week for a year: more a service than a question
+
+
+class ApprovalWarning(enum.Enum):
+    """What a holder should weigh before it approves; each comes with its parameters."""
+
+    TWO_HOLDERS_ONLY = 1
+    MIN_HOLDERS_TWO = 2
+    MIN_COUNT_LOW = 3
+    SENSITIVE_COLUMN_USED = 4
+    MANY_CELLS = 5
+    MANY_RUNS = 6
+    PARAMETRISED_FILTER = 7
+    FILTERED_COUNTS = 8
+    SEVERAL_STATEMENTS = 9
+    CLIPPED_VALUES = 10
+    UNUSED_COLUMN = 11
+
+
+_SENTENCES: Mapping[ApprovalWarning, str] = {
+    ApprovalWarning.TWO_HOLDERS_ONLY: (
+        "Only two holders take part: from every released sum the other one can subtract its own"
+        " part and is left with yours."
+    ),
+    ApprovalWarning.MIN_HOLDERS_TWO: (
+        "A cell of two holders may be released: each of the two can subtract its own part and is"
+        " left with the other's."
+    ),
+    ApprovalWarning.MIN_COUNT_LOW: (
+        "Cells of {min_count} rows may be released; usual is at least {usual}."
+    ),
+    ApprovalWarning.SENSITIVE_COLUMN_USED: (
+        "The sensitive column {column} is used as {role} in {statement}."
+    ),
+    ApprovalWarning.MANY_CELLS: (
+        "{statement} breaks the result down into {cells} cells: many will hold few people."
+    ),
+    ApprovalWarning.MANY_RUNS: (
+        "{runs} runs are allowed: results of many runs over changing data can be compared."
+    ),
+    ApprovalWarning.PARAMETRISED_FILTER: (
+        "The asker chooses the parameters of {statement} at each run ({combinations} combinations):"
+        " the difference of two answers may describe few people."
+    ),
+    ApprovalWarning.FILTERED_COUNTS: (
+        "{statement} counts parts of a cell: with the whole it gives away the rest as well (the"
+        " rest is checked like the part)."
+    ),
+    ApprovalWarning.SEVERAL_STATEMENTS: (
+        "{statements} statements ask the same table {table}: their answers can be combined, and"
+        " this version does not check combinations."
+    ),
+    ApprovalWarning.CLIPPED_VALUES: (
+        "Values of {column} outside {low} to {high} are moved to the bound without a message."
+    ),
+    ApprovalWarning.UNUSED_COLUMN: (
+        "No statement uses the column {column}: there is no need to declare it."
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TypedWarning:
+    """One warning and what it is about."""
+
+    kind: ApprovalWarning
+    parameters: tuple[tuple[str, str | int], ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The warning for a person."""
+        return _SENTENCES[self.kind].format(**dict(self.parameters))
+
+
+@dataclasses.dataclass(frozen=True)
+class ApprovalReport:
+    """The text that ``holder`` reads; an approval signs :attr:`digest`."""
+
+    scenario: bytes
+    holder: str
+    text: str
+    warnings: tuple[TypedWarning, ...]
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of exactly the text that was read."""
+        return documents.digest_bytes("stayput.v1.ApprovalReport", self.text.encode("utf-8"))
+
+
+def approval_report(scenario: Scenario, holder: str) -> ApprovalReport:
+    """The report about ``scenario`` for ``holder``.
+
+    Raises:
+        PermissionDenied: the holder is not in the scenario.
+        SqlError: a statement is outside the supported grammar.
+        RuleViolation: a statement uses a column against its declared role.
+    """
+    if holder not in scenario.holders:
+        raise PermissionDenied(f"{holder} is not a holder in {scenario.name}")
+    verify_roles(scenario)
+    plans = [plan(s, scenario.tables, len(scenario.holders)) for s in scenario.statements]
+    warnings = tuple(_warnings(scenario, plans))
+    lines: list[str] = []
+    for section in (
+        _head(scenario, holder),
+        _who(scenario, holder),
+        _warned(warnings),
+        _limits(scenario),
+        _columns(scenario, plans),
+        _statements(scenario, plans),
+        _released(scenario),
+        _if_approved(scenario, holder),
+    ):
+        lines += [*section, ""]
+    text = "\n".join(line.rstrip() for line in lines)
+    return ApprovalReport(scenario.digest, holder, text, warnings)
+
+
+def required_waivers(scenario: Scenario) -> tuple[Waiver, ...]:
+    """The default protections that an approval of this scenario gives up explicitly."""
+    return (Waiver.TWO_HOLDERS,) if scenario.output.min_holders < USUAL_MIN_HOLDERS else ()
+
+
+# --- roles ----------------------------------------------------------------------------------------
+
+
+def column_roles(statement: Statement, contract: TableContract) -> dict[str, set[ColumnRole]]:
+    """What a statement does with each column that it names.
+
+    Reads the parsed text, so it is meant for statements that :func:`stayput.sql.plan` accepts: in
+    that small grammar, a column decides on rows (WHERE, FILTER, the condition of a CASE inside an
+    aggregate), goes into an aggregate, or is a key.
+    """
+    names = {column.name for column in contract.columns}
+    roles: dict[str, set[ColumnRole]] = {}
+    for column in sqlglot.parse_one(statement.sql, read="duckdb").find_all(exp.Column):
+        name = column.name.lower()
+        if name in names:
+            roles.setdefault(name, set()).add(_role(column))
+    return roles
+
+
+def _role(column: exp.Column) -> ColumnRole:
+    if column.find_ancestor(exp.Where):
+        return ColumnRole.FILTER
+    if not column.find_ancestor(exp.AggFunc):
+        return ColumnRole.KEY
+    return ColumnRole.FILTER if _in_condition(column) else ColumnRole.MEASURE
+
+
+def _in_condition(column: exp.Column) -> bool:
+    """Inside the WHEN of a CASE?"""
+    child: exp.Expr = column
+    parent = column.parent
+    while parent is not None:
+        if isinstance(parent, exp.If) and child.arg_key == "this":
+            return True
+        child, parent = parent, parent.parent
+    return False
+
+
+def role_violations(statement: Statement, contract: TableContract) -> list[tuple[str, str]]:
+    """(column, what is wrong) wherever a statement does more with a column than its role allows."""
+    wrong = []
+    for name, roles in sorted(column_roles(statement, contract).items()):
+        allowed = contract.column(name).roles
+        for role in sorted(roles, key=lambda role: role.value):
+            if allowed and role not in allowed:
+                words = " or ".join(r.name.lower() for r in allowed)
+                wrong.append(
+                    (name, f"{name} is used as {role.name.lower()}, but its role is {words}")
+                )
+    return wrong
+
+
+def verify_roles(scenario: Scenario) -> Scenario:
+    """Every statement keeps to the declared roles of the columns (clause S-2).
+
+    Raises:
+        SqlError: a statement is outside the supported grammar.
+        RuleViolation: it does not.
+    """
+    for statement in scenario.statements:
+        planned = plan(statement, scenario.tables, len(scenario.holders))
+        for _, message in role_violations(statement, scenario.table(planned.table)):
+            raise RuleViolation(f"{statement.name}: {message}", clause="S-2")
+    return scenario
+
+
+def _all_roles(scenario: Scenario, plans: list[Plan]) -> dict[tuple[str, str], set[ColumnRole]]:
+    """Roles over all statements, by (table, column)."""
+    found: dict[tuple[str, str], set[ColumnRole]] = {}
+    for statement, planned in zip(scenario.statements, plans, strict=True):
+        for name, roles in column_roles(statement, scenario.table(planned.table)).items():
+            found.setdefault((planned.table, name), set()).update(roles)
+    return found
+
+
+# --- warnings -------------------------------------------------------------------------------------
+
+
+def _warnings(scenario: Scenario, plans: list[Plan]) -> Iterator[TypedWarning]:
+    if len(scenario.holders) == 2:
+        yield TypedWarning(ApprovalWarning.TWO_HOLDERS_ONLY)
+    elif scenario.output.min_holders < USUAL_MIN_HOLDERS:
+        yield TypedWarning(ApprovalWarning.MIN_HOLDERS_TWO)
+    if scenario.output.min_count < USUAL_MIN_COUNT:
+        yield _warning(
+            ApprovalWarning.MIN_COUNT_LOW,
+            min_count=scenario.output.min_count,
+            usual=USUAL_MIN_COUNT,
+        )
+    for statement, planned in zip(scenario.statements, plans, strict=True):
+        yield from _statement_warnings(statement, planned, scenario.table(planned.table))
+    for table in scenario.tables:
+        asking = sum(planned.table == table.name for planned in plans)
+        if asking > 1:
+            yield _warning(ApprovalWarning.SEVERAL_STATEMENTS, statements=asking, table=table.name)
+        yield from _column_warnings(table, _all_roles(scenario, plans))
+    if scenario.limits.runs > MANY_RUNS:
+        yield _warning(ApprovalWarning.MANY_RUNS, runs=scenario.limits.runs)
+
+
+def _statement_warnings(
+    statement: Statement, planned: Plan, contract: TableContract
+) -> Iterator[TypedWarning]:
+    for name, roles in sorted(column_roles(statement, contract).items()):
+        if contract.column(name).grade is Grade.SENSITIVE:
+            yield _warning(
+                ApprovalWarning.SENSITIVE_COLUMN_USED,
+                column=f"{contract.name}.{name}",
+                role=_role_words(roles),
+                statement=statement.name,
+            )
+    if planned.cells > MANY_CELLS:
+        yield _warning(ApprovalWarning.MANY_CELLS, statement=statement.name, cells=planned.cells)
+    if statement.parameters:
+        yield _warning(
+            ApprovalWarning.PARAMETRISED_FILTER,
+            statement=statement.name,
+            combinations=math.prod(_choices(p) for p in statement.parameters),
+        )
+    if _counts_parts(statement):
+        yield _warning(ApprovalWarning.FILTERED_COUNTS, statement=statement.name)
+
+
+def _column_warnings(
+    table: TableContract, roles: Mapping[tuple[str, str], set[ColumnRole]]
+) -> Iterator[TypedWarning]:
+    for column in table.columns:
+        name = f"{table.name}.{column.name}"
+        if (table.name, column.name) not in roles:
+            yield _warning(ApprovalWarning.UNUSED_COLUMN, column=name)
+        elif column.outside is Outside.CLIP:
+            low, high = _bounds(column)
+            yield _warning(ApprovalWarning.CLIPPED_VALUES, column=name, low=low, high=high)
+
+
+def _warning(kind: ApprovalWarning, **parameters: str | int) -> TypedWarning:
+    return TypedWarning(kind, tuple(sorted(parameters.items())))
+
+
+def _choices(parameter: Parameter) -> int:
+    """How many values a parameter can take."""
+    if parameter.minimum is not None and parameter.maximum is not None:
+        return parameter.maximum - parameter.minimum + 1
+    return len(parameter.levels) or 2
+
+
+def _counts_parts(statement: Statement) -> bool:
+    """Does an aggregate look at only some rows of a cell (FILTER or CASE)?"""
+    tree = sqlglot.parse_one(statement.sql, read="duckdb")
+    return any(True for _ in tree.find_all(exp.Filter)) or any(
+        case.find_ancestor(exp.AggFunc) for case in tree.find_all(exp.Case)
+    )
+
+
+# --- text -----------------------------------------------------------------------------------------
+
+
+def _head(scenario: Scenario, holder: str) -> list[str]:
+    title = f"APPROVAL REPORT FOR {holder}"
+    return [
+        title,
+        "=" * len(title),
+        "",
+        *_pairs([("Scenario", scenario.name), ("Digest", scenario.digest.hex())]),
+        "",
+        "Lines with a bar | are quoted from the scenario, that is, from whoever asks. All other",
+        "lines were written by the software on your side.",
+    ]
+
+
+def _who(scenario: Scenario, holder: str) -> list[str]:
+    holders = ", ".join(f"{h} (you)" if h == holder else h for h in scenario.holders)
+    return [
+        "1. WHO ASKS, AND WHY",
+        *_pairs(
+            [
+                ("Data user", f"{scenario.data_user}, who alone receives the results"),
+                ("Checker", f"{scenario.checker}, who opens sums over all holders, nobody's part"),
+                ("Holders", holders),
+            ]
+        ),
+        "   Title",
+        *_quoted(scenario.title),
+        "   Purpose",
+        *_quoted(scenario.purpose),
+    ]
+
+
+def _warned(warnings: tuple[TypedWarning, ...]) -> list[str]:
+    lines = [f"2. WARNINGS: {len(warnings) or 'none'}"]
+    for warning in warnings:
+        lines.append(f"   ! {warning.kind.name}")
+        lines += _wrapped(warning.sentence, "     ")
+    return lines
+
+
+def _limits(scenario: Scenario) -> list[str]:
+    last = datetime.datetime.fromtimestamp(scenario.limits.valid_until - 1, datetime.UTC)
+    runs = f"{scenario.limits.runs} runs in total over all statements; your node counts by itself"
+    return [
+        "3. HOW OFTEN, UNTIL WHEN",
+        *_pairs([("Runs", runs), ("Valid until", f"{last:%Y-%m-%d %H:%M:%S} UTC, inclusive")]),
+        "   You can take an approval back at any time, from the next step on.",
+    ]
+
+
+def _columns(scenario: Scenario, plans: list[Plan]) -> list[str]:
+    lines = ["4. YOUR COLUMNS"]
+    roles = _all_roles(scenario, plans)
+    for table in scenario.tables:
+        lines.append(f"   Table {table.name}, at most {table.max_rows} rows")
+        rows = [("column", "grade", "used as", "values", "outside these")]
+        for column in table.columns:
+            used = roles.get((table.name, column.name), set())
+            rows.append(
+                (
+                    column.name,
+                    column.grade.name.lower(),
+                    _role_words(used) or "not used",
+                    _values(column) + (", or none" if column.nullable else ""),
+                    _OUTSIDE[column.outside],
+                )
+            )
+        lines += _table(rows)
+        for column in table.columns:
+            quotes = [
+                q for q in (_shown_levels(column.levels), column.unit, column.description) if q
+            ]
+            if quotes:
+                lines.append(
+                    f"   {table.name}.{column.name}: levels, unit, description as declared"
+                )
+                for quote in quotes:
+                    lines += _quoted(quote)
+    return lines
+
+
+_OUTSIDE = {
+    Outside.REFUSE: "run is refused",
+    Outside.CLIP: "moved to the bound",
+    Outside.OTHER: "counted in the cell __other__",
+}
+
+
+def _statements(scenario: Scenario, plans: list[Plan]) -> list[str]:
+    lines = ["5. WHAT RUNS ON YOUR NODE, AND WHAT LEAVES IT"]
+    for number, (statement, planned) in enumerate(zip(scenario.statements, plans, strict=True), 1):
+        lines += _statement(scenario, statement, planned, number)
+    return lines
+
+
+def _statement(scenario: Scenario, statement: Statement, planned: Plan, number: int) -> list[str]:
+    lines = [f"   5.{number} {statement.name}, over the table {planned.table}"]
+    if statement.description:
+        lines += ["   Description", *_quoted(statement.description)]
+    lines += ["   The SQL as reviewed", *_quoted(statement.sql)]
+    for parameter in statement.parameters:
+        lines.append(f"   Parameter :{parameter.name}, chosen at each run: {_kind(parameter)}")
+        if parameter.levels:
+            lines += _quoted(_shown_levels(parameter.levels))
+    example = {parameter.name: _first_choice(parameter) for parameter in statement.parameters}
+    shown = "".join(f", here with {p.name} = {_shown_value(p)}" for p in statement.parameters)
+    lines += _wrapped(
+        "What your node runs over your rows (regenerated from the SQL above, numbers as integers in"
+        f" their last declared decimal{shown})",
+        "   ",
+    )
+    lines += _quoted(bind(planned, example).node_sql())
+    n = len(scenario.holders)
+    lines.append(f"   Leaves your node, encrypted so that only the sum over all {n} holders opens:")
+    lines += _wrapped(
+        f"- {planned.cells} cells with {len(planned.counts)} counts of rows each, and for each"
+        " count whether you have any such row;",
+        "     ",
+    )
+    if planned.values:
+        lines += _wrapped(
+            f"- then, for cells that pass the check only, {len(planned.values)} sums each.", "     "
+        )
+    else:
+        lines.append("     - no other sums.")
+    return lines
+
+
+def _released(scenario: Scenario) -> list[str]:
+    return [
+        "6. WHAT IS RELEASED, AND WHAT YOU DO NOT GIVE",
+        *_wrapped(
+            f"To {scenario.data_user}, and only after the checker's examination: per cell the"
+            f" outputs of the SQL above, if at least {scenario.output.min_count} rows and at least"
+            f" {scenario.output.min_holders} of the {len(scenario.holders)} holders contribute."
+            " All other cells are withheld; their sums are never sent.",
+            "   ",
+        ),
+        *_wrapped(
+            "Not given to anybody: a row, a value of a row, or your own sums. Rows are staged in"
+            " one process, destroyed after each run, and your node signs a deletion receipt.",
+            "   ",
+        ),
+    ]
+
+
+def _if_approved(scenario: Scenario, holder: str) -> list[str]:
+    lines = [
+        "7. IF YOU APPROVE",
+        *_wrapped(
+            f"You sign, with the key of {holder}, the digest of the scenario above and the digest"
+            " of exactly this text. A scenario changed by one byte needs another approval.",
+            "   ",
+        ),
+    ]
+    for waiver in required_waivers(scenario):
+        lines += _wrapped(f"You also have to waive explicitly: {waiver.name}.", "   ")
+    return lines
+
+
+# --- wording --------------------------------------------------------------------------------------
+
+
+def _role_words(roles: Iterable[ColumnRole]) -> str:
+    return ", ".join(r.name.lower() for r in sorted(roles, key=lambda role: role.value))
+
+
+def _values(column: Column) -> str:
+    if column.type is ColumnType.LEVEL:
+        return f"{len(column.levels)} levels"
+    if column.type is ColumnType.BOOLEAN:
+        return "true, false"
+    low, high = _bounds(column)
+    return f"{low} to {high}"
+
+
+def _bounds(thing: Column | Parameter) -> tuple[str, str]:
+    if thing.minimum is None or thing.maximum is None:
+        raise AssertionError("unreachable: numbers have bounds, checked on construction")
+    return _unscaled(thing.minimum, thing.decimals), _unscaled(thing.maximum, thing.decimals)
+
+
+def _unscaled(value: int, decimals: int) -> str:
+    """A scaled integer as a person writes it: ``-125`` with 2 decimals is ``-1.25``."""
+    if decimals == 0:
+        return str(value)
+    digits = str(abs(value)).rjust(decimals + 1, "0")
+    return f"{'-' if value < 0 else ''}{digits[:-decimals]}.{digits[-decimals:]}"
+
+
+def _kind(parameter: Parameter) -> str:
+    if parameter.type is ColumnType.LEVEL:
+        return f"one of {len(parameter.levels)} levels"
+    if parameter.type is ColumnType.BOOLEAN:
+        return "true or false"
+    low, high = _bounds(parameter)
+    return f"{parameter.type.name.lower()}, {low} to {high}"
+
+
+def _first_choice(parameter: Parameter) -> ParameterValue:
+    if parameter.minimum is not None:
+        return parameter.minimum
+    return parameter.levels[0] if parameter.levels else False
+
+
+def _shown_value(parameter: Parameter) -> str:
+    if parameter.minimum is not None:
+        return _unscaled(parameter.minimum, parameter.decimals)
+    return "its first level" if parameter.levels else "false"
+
+
+def _shown_levels(levels: tuple[str, ...]) -> str:
+    return ", ".join(json.dumps(level, ensure_ascii=False) for level in levels)
+
+
+def _pairs(pairs: list[tuple[str, str]]) -> list[str]:
+    lines = []
+    for label, value in pairs:
+        first, *rest = _wrapped(value, " " * 16)
+        lines += [f"   {label:<13}" + first.lstrip(), *rest]
+    return lines
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "   " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    ]
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    """Our own sentences, wrapped between words."""
+    lines: list[str] = []
+    line = indent
+    for word in text.split(" "):
+        if len(line) > len(indent) and len(line) + 1 + len(word) > WIDTH:
+            lines.append(line)
+            line = indent
+        line += word if line == indent else f" {word}"
+    return [*lines, line]
+
+
+def _quoted(text: str) -> list[str]:
+    """Somebody else's text behind a bar, never wider than the report.
+
+    A line that goes on has ``\\`` in place of the bar's space: what a terminal would wrap to the
+    left edge could pass for a line of the report.
+    """
+    lines = []
+    for written in text.replace("\t", "    ").split("\n"):
+        pieces = list(_pieces(written, WIDTH - 8)) or [""]
+        lines += [f"     | {pieces[0]}", *(f"     |\\{piece}" for piece in pieces[1:])]
+    return lines
+
+
+def _pieces(text: str, width: int) -> Iterator[str]:
+    piece, used = "", 0
+    for character in text:
+        # Wide characters take two columns. A fixed boundary instead of Unicode tables, so that
+        # every version of Python writes the same report.
+        columns = 2 if ord(character) >= 0x1100 else 1
+        if used + columns > width:
+            yield piece
+            piece, used = "", 0
+        piece += character
+        used += columns
+    if piece:
+        yield piece

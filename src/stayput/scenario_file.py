@@ -1,0 +1,1043 @@
+"""Scenario files: the YAML a person writes, read strictly, explained well.
+
+``parse_scenario_file`` turns the text into a :class:`~stayput.scenario.Scenario`;
+``check_scenario_file`` collects *all* mistakes with line, column, dotted path and a hint.  YAML is
+taken for its readability only: one document, no anchors, aliases, tags or repeated keys, and only
+plain spellings (``true``, ``12``, ``0.5``, ``2027-06-30``), so that what a lawyer reads is what is
+computed: ``NO`` is not quietly *false*, ``010`` not 8, ``1:30`` not 90.  Numbers are taken from the
+text exactly, never through floats.
+
+What is left out in the file is written out in the document: ``outside: refuse``, ``max_rows``
+10**9, ``min_count`` 10, ``min_holders`` 3.  Not here: what a scenario means, and whether a holder
+should approve it (:mod:`stayput.approval`).  No I/O; no randomness: the nonce is handed in.
+"""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import enum
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from stayput.approval import role_violations
+from stayput.errors import ScenarioError, SqlError
+from stayput.scenario import (
+    IDENTIFIER,
+    MAX_DECIMALS,
+    MAX_LEVELS,
+    MAX_LINE,
+    MAX_NUMBER,
+    MAX_SQL,
+    MAX_TEXT,
+    SLUG,
+    UNSHOWABLE,
+    Column,
+    ColumnRole,
+    ColumnType,
+    Grade,
+    Limits,
+    OutputPolicy,
+    Outside,
+    Parameter,
+    Scenario,
+    Statement,
+    TableContract,
+)
+from stayput.sql import plan
+
+MAX_FILE_CHARACTERS = 512 * 1024
+"""Room for the largest sensible level list; a longer file is refused before it is parsed."""
+
+MAX_YAML_DEPTH = 12
+"""A scenario has 6 levels of nesting; more is a mistake or an attack on the parser."""
+
+DEFAULT_MAX_ROWS = 10**9
+DEFAULT_MIN_COUNT = 10  # the "rule of 10": ABS DataLab, acro 1.0.2 safe_threshold
+DEFAULT_MIN_HOLDERS = 3
+
+_NOT_YET = (
+    "dominance", "p_percent", "n_k", "nk", "rounding", "epsilon", "delta", "budget", "noise",
+    "differential_privacy", "secondary_suppression", "group_disclosure", "model", "models",
+)  # fmt: skip
+"""Words of a later version: they get a better answer than "unknown"."""
+
+_SCENARIO_KEYS = (
+    "scenario", "title", "purpose", "data_user", "checker", "holders", "limits", "tables",
+    "statements", "output",
+)  # fmt: skip
+_COLUMN_KEYS = (
+    "type", "unit", "decimals", "min", "max", "outside", "levels", "grade", "nullable", "role",
+    "description",
+)  # fmt: skip
+_PARAMETER_KEYS = ("type", "min", "max", "levels", "decimals")
+
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
+_DECIMAL = re.compile(r"(-?)(0|[1-9][0-9]{0,18})(?:\.([0-9]{1,18}))?")
+_DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
+_LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+_ROOT = "scenario file"
+
+E = TypeVar("E", bound=enum.Enum)
+T = TypeVar("T")
+
+
+def parse_scenario_file(text: str, *, nonce: bytes) -> Scenario:
+    """Read a scenario file.
+
+    Args:
+        text: the whole file.
+        nonce: 16 fresh random bytes; they make the digest unguessable.
+
+    Raises:
+        ScenarioError: the first mistake in the file; :func:`check_scenario_file` lists all.
+    """
+    reader = _Reader(text)
+    scenario = reader.scenario(nonce)
+    if reader.errors:
+        raise _first(reader.errors)
+    return _given(scenario)
+
+
+def check_scenario_file(text: str) -> list[ScenarioError]:
+    """All mistakes in a scenario file, in the order of the lines; empty when it can be proposed."""
+    reader = _Reader(text)
+    reader.scenario(bytes(16))
+    return _in_order(reader.errors)
+
+
+def parse_tables(text: str) -> tuple[TableContract, ...]:
+    """Read a file that has only ``tables:``, such as a drafted table contract.
+
+    Raises:
+        ScenarioError: the first mistake.
+    """
+    reader = _Reader(text)
+    tables = reader.tables_alone()
+    if reader.errors:
+        raise _first(reader.errors)
+    return _given(tables)
+
+
+def _in_order(errors: list[ScenarioError]) -> list[ScenarioError]:
+    return sorted(errors, key=lambda error: (error.line, error.column))
+
+
+def _first(errors: list[ScenarioError]) -> ScenarioError:
+    """The first mistake, with its place in the sentence, for readers who see only the sentence."""
+    first = _in_order(errors)[0]
+    more = f" (and {len(errors) - 1} more; `stayput scenario check` lists them)"
+    return ScenarioError(
+        f"line {first.line}, {first.where}: {first.message}" + (more if errors[1:] else ""),
+        hint=first.hint,
+        line=first.line,
+        column=first.column,
+        where=first.where,
+    )
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Composes nodes with positions; constructs nothing.  What is refused here is refused before
+    the tree is built, so an alias bomb never unfolds."""
+
+    _depth = 0
+
+    def compose_node(self, parent: Node | None, index: Any) -> Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+            raise _syntax(
+                "anchors (&) and aliases (*) are not allowed",
+                event.start_mark,
+                "write the value out; if a text begins with & or *, quote it",
+            )
+        if getattr(event, "tag", None) is not None:
+            raise _syntax(
+                "tags (!) are not allowed",
+                event.start_mark,
+                "remove the tag; if a text begins with !, quote it",
+            )
+        self._depth += 1
+        if self._depth > MAX_YAML_DEPTH:
+            raise _syntax("the file is nested too deeply", event.start_mark, "")
+        node: Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+def _syntax(message: str, mark: yaml.Mark | None, hint: str) -> ScenarioError:
+    if mark is None:
+        return ScenarioError(message, hint=hint, where=_ROOT)
+    return ScenarioError(
+        message, hint=hint, line=mark.line + 1, column=mark.column + 1, where=_ROOT
+    )
+
+
+def _compose(text: str) -> Node:
+    """The node tree of the file.
+
+    Raises:
+        ScenarioError: too long, not YAML, or YAML outside the strict subset.
+    """
+    if len(text) > MAX_FILE_CHARACTERS:
+        raise _syntax(
+            f"the file has more than {MAX_FILE_CHARACTERS} characters",
+            None,
+            "a level list this long is an identifier: group it",
+        )
+    try:
+        loader = _StrictLoader(text)
+        try:
+            node = loader.get_single_node()
+        finally:
+            loader.dispose()
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
+        code = error.character if isinstance(error.character, int) else ord(error.character)
+        raise ScenarioError(
+            f"the character U+{code:04X} is not allowed",
+            line=line,
+            column=column,
+            where=_ROOT,
+            hint="it does not show on a screen: remove it",
+        ) from None
+    except yaml.MarkedYAMLError as error:
+        raise _syntax(
+            f"not YAML: {error.problem or error.context}",
+            error.problem_mark or error.context_mark,
+            _yaml_hint(error.problem or ""),
+        ) from None
+    if node is None:
+        raise _syntax("the file is empty", None, "begin with:  scenario: my-question")
+    return node
+
+
+def _yaml_hint(problem: str) -> str:
+    if "\\t" in problem:
+        return "indent with spaces, not with tabs"
+    if "mapping values are not allowed" in problem or "expected <block end>" in problem:
+        return "check the indentation; a text that contains ': ' needs quotes"
+    if "another document" in problem:
+        return "one file holds one scenario: remove the line ---"
+    if "cannot start any token" in problem:
+        return "quote a text that begins with @, `, % or |"
+    return "check indentation, quotes and brackets around this place"
+
+
+class _Reader:
+    """Walks the node tree once and collects mistakes; every ``None`` it returns has one."""
+
+    def __init__(self, text: str) -> None:
+        self.errors: list[ScenarioError] = []
+        self._lines = _LINE_BREAK.split(text)
+        self._sql_nodes: dict[str, ScalarNode] = {}  # by statement
+        try:
+            self._root: Node | None = _compose(text)
+        except ScenarioError as error:
+            self._root = None
+            self.errors.append(error)
+
+    # --- the parts of a scenario ------------------------------------------------------------------
+
+    def scenario(self, nonce: bytes) -> Scenario | None:
+        """The whole file."""
+        if self._root is None:
+            return None
+        return self._attempt(lambda node, _: self._scenario(node, nonce), self._root, "")
+
+    def _scenario(self, root: Node, nonce: bytes) -> Scenario | None:
+        fields = self._mapping(
+            root, "", _SCENARIO_KEYS, [key for key in _SCENARIO_KEYS if key != "output"]
+        )
+        name = self._of(fields, "scenario", self._slug)
+        title = self._of(fields, "title", self._line)
+        purpose = self._of(fields, "purpose", self._text)
+        user = self._of(fields, "data_user", self._slug)
+        checker = self._of(fields, "checker", self._slug)
+        holders = self._of(fields, "holders", self._holders)
+        self._different_parties(fields, user, checker, holders)
+        limits = self._of(fields, "limits", self._limits)
+        tables = self._of(fields, "tables", lambda n, w: self._tables(n, w, holders))
+        statements = self._of(fields, "statements", self._statements)
+        if "output" in fields:
+            output = self._of(fields, "output", lambda n, w: self._output(n, w, holders))
+        else:
+            output = self._default_output(fields, holders)
+        if tables and statements and holders:
+            self._check_sql(statements, tables, len(holders))
+        if self.errors:
+            return None
+        return self._make(
+            root,
+            "",
+            lambda: Scenario(
+                name=_given(name),
+                title=_given(title),
+                purpose=_given(purpose),
+                data_user=_given(user),
+                checker=_given(checker),
+                holders=_given(holders),
+                tables=_given(tables),
+                statements=_given(statements),
+                output=_given(output),
+                limits=_given(limits),
+                nonce=nonce,
+            ),
+        )
+
+    def tables_alone(self) -> tuple[TableContract, ...] | None:
+        """A file of table contracts."""
+        if self._root is None:
+            return None
+        return self._attempt(self._tables_alone, self._root, "")
+
+    def _tables_alone(self, root: Node, where: str) -> tuple[TableContract, ...] | None:
+        fields = self._mapping(root, where, ["tables"], ["tables"])
+        return self._of(fields, "tables", lambda n, w: self._tables(n, w, None))
+
+    def _holders(self, node: Node, where: str) -> tuple[str, ...] | None:
+        items = self._sequence(node, where, self._slug)
+        return None if items is None else self._distinct(node, where, items, "holder")
+
+    def _different_parties(
+        self,
+        fields: Mapping[str, Node],
+        user: str | None,
+        checker: str | None,
+        holders: tuple[str, ...] | None,
+    ) -> None:
+        hint = (
+            "data user, checker and holders are different parties: nobody checks its own question"
+        )
+        if checker is not None and (checker == user or checker in (holders or ())):
+            self._wrong(fields["checker"], "checker", f"{checker} has another role here", hint)
+        if user is not None and user in (holders or ()):
+            self._wrong(fields["data_user"], "data_user", f"{user} is also a holder", hint)
+        if holders is not None and len(holders) < 2:
+            self._wrong(
+                fields["holders"],
+                "holders",
+                "a scenario has at least 2 holders",
+                "the sum of one holder would be that holder's part",
+            )
+
+    def _limits(self, node: Node, where: str) -> Limits | None:
+        keys = ["runs", "valid_until"]
+        fields = self._mapping(node, where, keys, keys)
+        runs = self._of(fields, "runs", lambda n, w: self._integer(n, w, 1, 100_000), where)
+        until = self._of(fields, "valid_until", self._end_of_day, where)
+        if runs is None or until is None:
+            return None
+        return self._make(node, where, lambda: Limits(runs=runs, valid_until=until))
+
+    def _output(
+        self, node: Node, where: str, holders: tuple[str, ...] | None
+    ) -> OutputPolicy | None:
+        fields = self._mapping(node, where, ["min_count", "min_holders"], [])
+        count = self._optional(
+            fields,
+            "min_count",
+            lambda n, w: self._integer(n, w, 1, 10**6),
+            where,
+            DEFAULT_MIN_COUNT,
+        )
+        least = self._optional(fields, "min_holders", self._min_holders, where, DEFAULT_MIN_HOLDERS)
+        if count is None or least is None:
+            return None
+        place = fields.get("min_holders", node)
+        self._enough_holders(place, f"{where}.min_holders", least, holders)
+        return OutputPolicy(min_count=count, min_holders=least)
+
+    def _default_output(
+        self, fields: Mapping[str, Node], holders: tuple[str, ...] | None
+    ) -> OutputPolicy:
+        if holders is not None:
+            place = fields["holders"]
+            self._enough_holders(place, "output.min_holders", DEFAULT_MIN_HOLDERS, holders)
+        return OutputPolicy(min_count=DEFAULT_MIN_COUNT, min_holders=DEFAULT_MIN_HOLDERS)
+
+    def _enough_holders(
+        self, node: Node, where: str, least: int, holders: tuple[str, ...] | None
+    ) -> None:
+        if holders is None or len(holders) < 2 or least <= len(holders):
+            return
+        waiver = "; each holder then has to waive the default of 3" if len(holders) == 2 else ""
+        self._wrong(
+            node,
+            where,
+            f"min_holders is {least}, but only {len(holders)} holders take part",
+            f"write  output: {{min_holders: {len(holders)}}}{waiver}",
+        )
+
+    def _min_holders(self, node: Node, where: str) -> int:
+        value = self._integer(node, where, 1, 65_536)
+        if value == 1:
+            raise _mistake(
+                node,
+                where,
+                "min_holders is at least 2",
+                "a cell of one holder would be that holder's part",
+            )
+        return value
+
+    def _tables(
+        self, node: Node, where: str, holders: tuple[str, ...] | None
+    ) -> tuple[TableContract, ...] | None:
+        return self._named(node, where, "table", lambda n, w, k: self._table(n, w, k, holders))
+
+    def _table(
+        self, node: Node, where: str, name: str, holders: tuple[str, ...] | None
+    ) -> TableContract | None:
+        fields = self._mapping(node, where, ["at", "max_rows", "columns"], ["at", "columns"])
+        at = self._of(fields, "at", self._holders, where)
+        if at is not None and holders is not None and sorted(at) != sorted(holders):
+            stray = sorted(set(at) ^ set(holders))
+            self._wrong(
+                fields["at"],
+                f"{where}.at",
+                f"'at' and the holders of the scenario differ: {', '.join(stray)}",
+                "a table is at every holder of the scenario, and at nobody else",
+            )
+        rows = self._optional(
+            fields, "max_rows", lambda n, w: self._integer(n, w, 1, 2**40), where, DEFAULT_MAX_ROWS
+        )
+        columns = self._of(
+            fields, "columns", lambda n, w: self._named(n, w, "column", self._column), where
+        )
+        if at is None or rows is None or columns is None:
+            return None
+        return self._make(node, where, lambda: TableContract(name, at, columns, rows))
+
+    def _column(self, node: Node, where: str, name: str) -> Column | None:
+        fields = self._mapping(node, where, _COLUMN_KEYS, ["type", "grade"])
+        before = len(self.errors)
+        kind, decimals, low, high, levels = self._domain(node, fields, where)
+        grade = self._of(fields, "grade", lambda n, w: self._word(n, w, Grade), where)
+        outside = self._optional(
+            fields, "outside", lambda n, w: self._word(n, w, Outside), where, Outside.REFUSE
+        )
+        if "outside" in fields:
+            self._outside_fits(fields["outside"], f"{where}.outside", kind, outside)
+        unit = self._optional(fields, "unit", self._line, where, "")
+        about = self._optional(fields, "description", self._text, where, "")
+        null = self._optional(fields, "nullable", self._truth, where, False)
+        anything: tuple[ColumnRole, ...] = ()
+        roles = self._optional(fields, "role", self._roles, where, anything)
+        if len(self.errors) > before or kind is None:
+            return None
+        return self._make(
+            node,
+            where,
+            lambda: Column(
+                name=name,
+                type=kind,
+                grade=_given(grade),
+                outside=_given(outside),
+                unit=_given(unit),
+                decimals=decimals,
+                minimum=low,
+                maximum=high,
+                levels=levels,
+                nullable=_given(null),
+                description=_given(about),
+                roles=_given(roles),
+            ),
+        )
+
+    def _outside_fits(
+        self, node: Node, where: str, kind: ColumnType | None, outside: Outside | None
+    ) -> None:
+        if outside is Outside.CLIP and kind in (ColumnType.LEVEL, ColumnType.BOOLEAN):
+            self._wrong(
+                node, where, "only numbers can be clipped", "use refuse, or other for levels"
+            )
+        if outside is Outside.OTHER and kind not in (ColumnType.LEVEL, None):
+            self._wrong(
+                node, where, "only levels have an __other__ cell", "use refuse, or clip for numbers"
+            )
+
+    def _roles(self, node: Node, where: str) -> tuple[ColumnRole, ...] | None:
+        if isinstance(node, ScalarNode):
+            return (self._word(node, where, ColumnRole),)
+        items = self._sequence(node, where, lambda n, w: self._word(n, w, ColumnRole))
+        if items is None:
+            return None
+        return tuple(sorted(set(items), key=lambda role: role.value))
+
+    def _statements(self, node: Node, where: str) -> tuple[Statement, ...] | None:
+        return self._named(node, where, "statement", self._statement)
+
+    def _statement(self, node: Node, where: str, name: str) -> Statement | None:
+        fields = self._mapping(node, where, ["sql", "parameters", "description"], ["sql"])
+        sql = self._of(fields, "sql", self._sql, where)
+        node_of_sql = fields.get("sql")
+        if isinstance(node_of_sql, ScalarNode):
+            self._sql_nodes[name] = node_of_sql
+        about = self._optional(fields, "description", self._text, where, "")
+        none: tuple[Parameter, ...] = ()
+        parameters = self._optional(fields, "parameters", self._parameters, where, none)
+        if sql is None or about is None or parameters is None:
+            return None
+        return self._make(node, where, lambda: Statement(name, sql, parameters, about))
+
+    def _parameters(self, node: Node, where: str) -> tuple[Parameter, ...] | None:
+        return self._named(node, where, "parameter", self._parameter)
+
+    def _parameter(self, node: Node, where: str, name: str) -> Parameter | None:
+        fields = self._mapping(node, where, _PARAMETER_KEYS, ["type"])
+        before = len(self.errors)
+        kind, decimals, low, high, levels = self._domain(node, fields, where)
+        if len(self.errors) > before or kind is None:
+            return None
+        return self._make(node, where, lambda: Parameter(name, kind, decimals, low, high, levels))
+
+    def _domain(
+        self, node: Node, fields: Mapping[str, Node], where: str
+    ) -> tuple[ColumnType | None, int, int | None, int | None, tuple[str, ...]]:
+        """Type, decimals, scaled bounds and levels of a column or parameter."""
+        kind = self._of(fields, "type", lambda n, w: self._word(n, w, ColumnType), where)
+        if kind is None:
+            return None, 0, None, None, ()
+        allowed = {
+            ColumnType.LEVEL: ["levels"],
+            ColumnType.INTEGER: ["min", "max"],
+            ColumnType.DECIMAL: ["decimals", "min", "max"],
+            ColumnType.BOOLEAN: [],
+        }[kind]
+        word = kind.name.lower()
+        for key in ("decimals", "min", "max", "levels"):
+            if key in fields and key not in allowed:
+                self._wrong(
+                    fields[key], f"{where}.{key}", f"type {word} has no {key}", _misplaced_hint(key)
+                )
+            if key not in fields and key in allowed:
+                self._wrong(node, where, f"{key} is missing", _missing_hint(key))
+        decimals = 0
+        if "decimals" in fields and "decimals" in allowed:
+            found = self._of(
+                fields, "decimals", lambda n, w: self._integer(n, w, 0, MAX_DECIMALS), where
+            )
+            if found is None:
+                return kind, 0, None, None, ()
+            decimals = found
+        low = high = None
+        if "min" in fields and "min" in allowed:
+            low = self._of(fields, "min", lambda n, w: self._scaled(n, w, decimals), where)
+        if "max" in fields and "max" in allowed:
+            high = self._of(fields, "max", lambda n, w: self._scaled(n, w, decimals), where)
+        if low is not None and high is not None and low > high:
+            self._wrong(fields["min"], f"{where}.min", "min is above max", "swap the two")
+        levels: tuple[str, ...] | None = ()
+        if "levels" in fields and "levels" in allowed:
+            levels = self._of(fields, "levels", self._levels, where)
+        return kind, decimals, low, high, levels or ()
+
+    def _levels(self, node: Node, where: str) -> tuple[str, ...] | None:
+        items = self._sequence(node, where, self._line)
+        if items is None:
+            return None
+        if len(items) > MAX_LEVELS:
+            raise _mistake(
+                node,
+                where,
+                f"more than {MAX_LEVELS} levels",
+                "a list this long is an identifier: group it",
+            )
+        if "__other__" in items:
+            raise _mistake(
+                node,
+                where,
+                "__other__ is reserved",
+                "write outside: other to collect all other values there",
+            )
+        return self._distinct(node, where, items, "level")
+
+    # --- SQL --------------------------------------------------------------------------------------
+
+    def _check_sql(
+        self,
+        statements: tuple[Statement, ...],
+        tables: tuple[TableContract, ...],
+        holders: int,
+    ) -> None:
+        """Plan every statement; positions inside the SQL become positions in the file."""
+        for statement in statements:
+            sql = self._sql_nodes[statement.name]
+            where = f"statements.{statement.name}.sql"
+            try:
+                planned = plan(statement, tables, holders)
+            except SqlError as error:
+                line, column = self._sql_position(sql, error.line, error.column)
+                self.errors.append(
+                    ScenarioError(
+                        error.message, hint=error.hint, line=line, column=column, where=where
+                    )
+                )
+                continue
+            contract = next(table for table in tables if table.name == planned.table)
+            for column_name, message in role_violations(statement, contract):
+                self._wrong(
+                    sql,
+                    where,
+                    message,
+                    f"change the statement, or the role of {contract.name}.{column_name}",
+                )
+
+    def _sql_position(self, node: ScalarNode, line: int, column: int) -> tuple[int, int]:
+        """Line and column in the file of a place in the SQL (both 1-based; 0: unknown)."""
+        mark = node.start_mark
+        start = (mark.line + 1, mark.column + 1)
+        if line < 1:
+            return start
+        if node.style == "|":
+            # The raw lines are the value's lines plus one constant indentation.
+            for offset, written in enumerate(node.value.split("\n")):
+                if written.strip():
+                    raw = self._lines[mark.line + 1 + offset]
+                    indent = len(raw) - len(written)
+                    return mark.line + 1 + line, indent + max(column, 1)
+        if node.style in (None, '"', "'") and node.start_mark.line == node.end_mark.line:
+            quote = 0 if node.style is None else 1
+            return mark.line + 1, mark.column + quote + max(column, 1)
+        return start
+
+    def _sql(self, node: Node, where: str) -> str:
+        text = self._scalar(node, where)
+        text = text.rstrip()
+        if not text:
+            raise _mistake(node, where, "the SQL is empty")
+        return self._showable(node, where, text, MAX_SQL)
+
+    # --- shapes -----------------------------------------------------------------------------------
+
+    def _mapping(
+        self, node: Node, where: str, allowed: Sequence[str], required: Sequence[str]
+    ) -> dict[str, Node]:
+        """The values of a mapping by key; unknown, repeated and missing keys are mistakes."""
+        pairs = self._pairs(node, where)
+        fields: dict[str, Node] = {}
+        for key, value in pairs:
+            if key.value in allowed:
+                fields[key.value] = value
+            else:
+                self._unknown(key, where, allowed, fields)
+        missing = [key for key in required if key not in fields]
+        for name in missing:
+            self._wrong(node, where, f"{name} is missing", _missing_hint(name))
+        return fields
+
+    def _pairs(self, node: Node, where: str) -> list[tuple[ScalarNode, Node]]:
+        if not isinstance(node, MappingNode):
+            raise _mistake(
+                node,
+                where,
+                f"expected keys and values, found {_kind(node)}",
+                "write  key: value  lines, indented by two spaces",
+            )
+        pairs = []
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            if not isinstance(key, ScalarNode):
+                self._wrong(key, where, "a key is a plain word")
+            elif key.value in seen:
+                self._wrong(
+                    key,
+                    _join(where, key.value),
+                    f"{_shown(key.value)} appears twice",
+                    f"the first one is in line {seen[key.value]}",
+                )
+            else:
+                seen[key.value] = key.start_mark.line + 1
+                pairs.append((key, value))
+        return pairs
+
+    def _unknown(
+        self, key: ScalarNode, where: str, allowed: Sequence[str], found: Mapping[str, Node]
+    ) -> None:
+        name = key.value
+        if name in _NOT_YET:
+            hint = "this version cannot do that yet: remove it (see docs/caveats.md)"
+            self._wrong(key, _join(where, name), f"{name} is not supported yet", hint)
+            return
+        free = [candidate for candidate in allowed if candidate not in found]
+        near = difflib.get_close_matches(name.lower().replace("-", "_"), free, 1, 0.6)
+        hint = f"did you mean {near[0]}?" if near else "known here: " + ", ".join(allowed)
+        self._wrong(key, _join(where, name), f"unknown key {_shown(name)}", hint)
+
+    def _named(
+        self, node: Node, where: str, kind: str, read: Callable[[Node, str, str], T | None]
+    ) -> tuple[T, ...] | None:
+        """A mapping from names (plain SQL identifiers) to things of one kind."""
+        pairs = self._pairs(node, where)
+        if not pairs:
+            raise _mistake(node, where, f"there is no {kind}")
+        items: list[T | None] = []
+        for key, value in pairs:
+            at = _join(where, key.value)
+            name = self._attempt(lambda n, w: self._identifier(n, w, kind), key, at)
+            # A bad name does not hide the mistakes below it.
+            item = self._attempt(functools.partial(_with_name, read, name or "unnamed"), value, at)
+            items.append(None if name is None else item)
+        complete = [item for item in items if item is not None]
+        return tuple(complete) if len(complete) == len(items) else None
+
+    def _sequence(
+        self, node: Node, where: str, read: Callable[[Node, str], T | None]
+    ) -> tuple[T, ...] | None:
+        if not isinstance(node, SequenceNode):
+            raise _mistake(
+                node, where, f"expected a list, found {_kind(node)}", "write it as [one, two]"
+            )
+        if not node.value:
+            raise _mistake(node, where, "the list is empty")
+        items = [self._attempt(read, item, f"{where}[{i}]") for i, item in enumerate(node.value)]
+        complete = [item for item in items if item is not None]
+        return tuple(complete) if len(complete) == len(items) else None
+
+    def _distinct(
+        self, node: Node, where: str, items: tuple[str, ...], kind: str
+    ) -> tuple[str, ...]:
+        twice = next((item for i, item in enumerate(items) if item in items[:i]), None)
+        if twice is None:
+            return items
+        at = [child for child in node.value if child.value == twice][1]
+        raise _mistake(at, where, f"{kind} {_shown(twice)} is listed twice")
+
+    # --- scalars ----------------------------------------------------------------------------------
+
+    def _scalar(self, node: Node, where: str) -> str:
+        """Text; what YAML would take for something else is a mistake with a hint."""
+        if not isinstance(node, ScalarNode):
+            raise _mistake(node, where, f"expected a text, found {_kind(node)}")
+        trap = _trap(node)
+        if trap is not None:
+            raise _mistake(node, where, *trap)
+        return str(node.value)
+
+    def _line(self, node: Node, where: str) -> str:
+        text = self._scalar(node, where)
+        text = text.strip()
+        if not text or "\n" in text:
+            raise _mistake(node, where, "expected one line of text")
+        return self._showable(node, where, text, MAX_LINE)
+
+    def _text(self, node: Node, where: str) -> str:
+        text = self._scalar(node, where)
+        if not text.strip():
+            raise _mistake(node, where, "the text is empty")
+        return self._showable(node, where, text.strip(), MAX_TEXT)
+
+    def _showable(self, node: Node, where: str, text: str, limit: int) -> str:
+        if len(text) > limit:
+            raise _mistake(node, where, f"the text has more than {limit} characters")
+        found = UNSHOWABLE.search(text.replace("\t", " "))
+        if found is None and ("\t" not in text or where.endswith(".sql")):
+            return text
+        code = ord(found[0]) if found else 9
+        raise _mistake(
+            node,
+            where,
+            f"the text has the character U+{code:04X}",
+            "it does not show as what it is: remove it",
+        )
+
+    def _slug(self, node: Node, where: str) -> str:
+        text = self._scalar(node, where)
+        if SLUG.fullmatch(text):
+            return text
+        near = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+        raise _mistake(
+            node,
+            where,
+            f"{_shown(text)} is no name",
+            "small letters, digits and hyphens, a letter first"
+            + (f", such as {near}" if SLUG.fullmatch(near) else ""),
+        )
+
+    def _identifier(self, node: Node, where: str, kind: str) -> str:
+        text = self._scalar(node, where)
+        if IDENTIFIER.fullmatch(text):
+            return text
+        near = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+        raise _mistake(
+            node,
+            where,
+            f"{_shown(text)} is no name of a {kind}",
+            "small letters, digits and underscores, a letter first"
+            + (f", such as {near}" if IDENTIFIER.fullmatch(near) else ""),
+        )
+
+    def _word(self, node: Node, where: str, kind: type[E]) -> E:
+        words = [member.name.lower() for member in kind]
+        if not isinstance(node, ScalarNode):
+            raise _mistake(
+                node, where, f"expected a word, found {_kind(node)}", "one of " + ", ".join(words)
+            )
+        if node.value in words:
+            return kind[node.value.upper()]
+        near = _SYNONYMS.get(node.value.lower(), "")
+        if near not in words:
+            near = next(iter(difflib.get_close_matches(node.value.lower(), words, 1, 0.5)), "")
+        hint = "one of " + ", ".join(words) + (f"; did you mean {near}?" if near else "")
+        if node.value.lower() in _UNSUPPORTED_TYPES and kind is ColumnType:
+            hint = _UNSUPPORTED_TYPES[node.value.lower()]
+        raise _mistake(node, where, f"{_shown(node.value)} is not known here", hint)
+
+    def _truth(self, node: Node, where: str) -> bool:
+        if isinstance(node, ScalarNode) and node.style is None and node.value in ("true", "false"):
+            return bool(node.value == "true")
+        raise _mistake(node, where, "expected true or false", "write it without quotes")
+
+    def _number(self, node: Node, where: str, what: str) -> str:
+        if not isinstance(node, ScalarNode):
+            raise _mistake(node, where, f"expected {what}, found {_kind(node)}")
+        if node.style is not None:
+            raise _mistake(
+                node, where, f"expected {what}, found a quoted text", "remove the quotes"
+            )
+        return str(node.value)
+
+    def _integer(self, node: Node, where: str, low: int, high: int) -> int:
+        text = self._number(node, where, "a whole number")
+        if not _INTEGER.fullmatch(text):
+            raise _mistake(
+                node, where, f"expected a whole number, found {_shown(text)}", _number_hint(text)
+            )
+        if not low <= int(text) <= high:
+            raise _mistake(node, where, f"{text} is outside {low} to {high}")
+        return int(text)
+
+    def _scaled(self, node: Node, where: str, decimals: int) -> int:
+        """A number as an integer in units of ``10**-decimals``, exactly."""
+        text = self._number(node, where, "a number")
+        match = _DECIMAL.fullmatch(text)
+        if match is None:
+            raise _mistake(
+                node, where, f"expected a number, found {_shown(text)}", _number_hint(text)
+            )
+        sign, whole, part = match[1], match[2], match[3] or ""
+        if len(part) > decimals:
+            raise _mistake(
+                node,
+                where,
+                f"{text} has {len(part)} decimals, but {decimals} are declared",
+                "declare more decimals, or round outwards"
+                if decimals
+                else "use type decimal with decimals, or a whole number",
+            )
+        value = int(whole + part.ljust(decimals, "0"))
+        if value > MAX_NUMBER:
+            raise _mistake(
+                node,
+                where,
+                f"{text} is too large",
+                "at most 10**18 in units of the last decimal: use a coarser unit",
+            )
+        return -value if sign else value
+
+    def _end_of_day(self, node: Node, where: str) -> int:
+        """The first second after a day, UTC: ``valid_until`` includes its day."""
+        if not isinstance(node, ScalarNode):
+            raise _mistake(
+                node, where, f"expected a date, found {_kind(node)}", "such as 2027-06-30"
+            )
+        match = _DATE.fullmatch(node.value)
+        if match is None:
+            hint = "write year-month-day, such as 2027-06-30; it means the end of that day, UTC"
+            raise _mistake(node, where, f"{_shown(node.value)} is no date", hint)
+        try:
+            day = datetime.date(int(match[1]), int(match[2]), int(match[3]))
+            after = day + datetime.timedelta(days=1)
+        except (ValueError, OverflowError):
+            raise _mistake(node, where, f"{node.value} is not in the calendar") from None
+        seconds = (after - datetime.date(1970, 1, 1)).days * 86_400
+        if seconds <= 0:
+            raise _mistake(node, where, f"{node.value} is long over")
+        return seconds
+
+    # --- mistakes ---------------------------------------------------------------------------------
+
+    def _wrong(self, node: Node, where: str, message: str, hint: str = "") -> None:
+        self.errors.append(_mistake(node, where, message, hint))
+
+    def _attempt(self, read: Callable[[Node, str], T], node: Node, where: str) -> T | None:
+        """Read one thing; note its mistake, so that the rest of the file is still read."""
+        try:
+            return read(node, where)
+        except ScenarioError as error:
+            self.errors.append(error)
+            return None
+
+    def _of(
+        self,
+        fields: Mapping[str, Node],
+        key: str,
+        read: Callable[[Node, str], T],
+        where: str = "",
+    ) -> T | None:
+        """Read one field; a missing one has been reported with its mapping."""
+        if key not in fields:
+            return None
+        return self._attempt(read, fields[key], _join(where, key))
+
+    def _optional(
+        self,
+        fields: Mapping[str, Node],
+        key: str,
+        read: Callable[[Node, str], T | None],
+        where: str,
+        default: T,
+    ) -> T | None:
+        """Read one field that may be left out."""
+        return self._of(fields, key, read, where) if key in fields else default
+
+    def _make(self, node: Node, where: str, make: Callable[[], T]) -> T:
+        """Construct; what the class itself refuses is a mistake at ``node``."""
+        try:
+            return make()
+        except ValueError as error:
+            raise _mistake(node, where, str(error)) from None
+
+
+def _with_name(read: Callable[[Node, str, str], T], name: str, node: Node, where: str) -> T:
+    return read(node, where, name)
+
+
+def _mistake(node: Node, where: str, message: str, hint: str = "") -> ScenarioError:
+    mark = node.start_mark
+    return ScenarioError(
+        message, hint=hint, line=mark.line + 1, column=mark.column + 1, where=where or _ROOT
+    )
+
+
+def _given(value: T | None) -> T:
+    if value is None:
+        raise AssertionError("unreachable: whatever is missing has been reported as a mistake")
+    return value
+
+
+def _join(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
+
+
+def _kind(node: Node) -> str:
+    if isinstance(node, MappingNode):
+        return "keys and values"
+    if isinstance(node, SequenceNode):
+        return "a list"
+    if isinstance(node, ScalarNode) and (node.value or node.style):
+        return f"the text {_shown(node.value)}"
+    return "nothing"
+
+
+def _shown(text: str) -> str:
+    """Text of the file as an error message may repeat it: short, nothing invisible."""
+    safe = UNSHOWABLE.sub("\N{REPLACEMENT CHARACTER}", text.replace("\n", " "))
+    return f"'{safe}'" if len(safe) <= 60 else f"'{safe[:60]}…'"
+
+
+def _trap(node: ScalarNode) -> tuple[str, str] | None:
+    """Message and hint when a plain scalar that should be text means something else in YAML."""
+    kind = node.tag.rpartition(":")[2]
+    if node.style is not None or kind == "str":
+        return None
+    value = _shown(node.value)
+    quoted = f'write "{node.value}" in quotes'
+    if kind == "null":
+        return "there is no text here", "write one after the colon"
+    if kind == "bool":
+        truth = "false" if node.value.lower() in ("no", "off", "false", "n") else "true"
+        return f"{value} without quotes means {truth} in YAML", quoted
+    meaning = {
+        "int": "a number",
+        "float": "a number",
+        "timestamp": "a date",
+        "merge": "a merge key",
+    }.get(kind, "something else")
+    return f"{value} without quotes means {meaning} in YAML, not a text", quoted
+
+
+def _number_hint(text: str) -> str:
+    hints = (
+        (r"[+-]?[0-9][0-9_]*_[0-9_]*(\.[0-9]+)?", "write the digits without underscores"),
+        (r"[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?", "write the digits without separators"),
+        (r"[+-]?[0-9]+,[0-9]+", "the decimal mark is a point"),
+        (r"-?0o?[0-9]+(\.[0-9]+)?", "leading zeros mean octal in YAML: write it without them"),
+        (r"[+-]?0[xXbB][0-9a-fA-F_]+", "write it in decimal digits"),
+        (r"[+-]?([0-9]*\.)?[0-9]+[eE][+-]?[0-9]+", "write it out, without an exponent"),
+        (r"[+-]?[0-9]+(:[0-9]{1,2})+", "YAML reads this in base 60: write one number in one unit"),
+        (r"\+[0-9.]+", "leave out the plus sign"),
+        (r"-?\.[0-9]+", "write a 0 before the point"),
+        (r"-?[0-9]+\.", "write digits after the point, or leave it out"),
+        (r"-?[0-9]+\.[0-9]+", "a whole number has no point"),
+        (r"[+-]?\.?(inf|nan)", "every number needs a finite bound"),
+        (
+            r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*",
+            "dates are not supported: use a number of days or months",
+        ),
+    )
+    for pattern, hint in hints:
+        if re.fullmatch(pattern, text, re.IGNORECASE):
+            return hint
+    return "write digits, such as 12"
+
+
+def _missing_hint(key: str) -> str:
+    return _MISSING.get(key, "")
+
+
+def _misplaced_hint(key: str) -> str:
+    return {
+        "decimals": "only type decimal has decimals",
+        "levels": "only type level lists levels",
+    }.get(key, "only numbers have min and max")
+
+
+_SYNONYMS = {
+    "int": "integer", "bigint": "integer", "number": "decimal", "numeric": "decimal",
+    "float": "decimal", "double": "decimal", "real": "decimal", "bool": "boolean",
+    "enum": "level", "category": "level", "levels": "level", "error": "refuse",
+    "reject": "refuse", "clamp": "clip", "secret": "sensitive", "private": "sensitive",
+    "confidential": "sensitive", "open": "public", "group": "key", "value": "measure",
+    "where": "filter",
+}  # fmt: skip
+
+_TEXT_HINT = (
+    "free text cannot be computed with: use type level and list the levels, or leave the column out"
+)
+_DATE_HINT = (
+    "dates are not supported yet: give a year, month or number of days as an integer column"
+)
+_UNSUPPORTED_TYPES = {
+    "text": _TEXT_HINT, "string": _TEXT_HINT, "str": _TEXT_HINT, "varchar": _TEXT_HINT,
+    "char": _TEXT_HINT, "date": _DATE_HINT, "timestamp": _DATE_HINT, "datetime": _DATE_HINT,
+    "time": _DATE_HINT,
+}  # fmt: skip
+
+_MISSING = {
+    "scenario": "its short name, such as  scenario: nyc-delays",
+    "title": "one line that a reader recognises the question by",
+    "purpose": "say why the holders should answer: this is what they approve",
+    "data_user": "the party that asks and receives the result",
+    "checker": "the party that does the output checking",
+    "holders": "the parties that have the data, such as  holders: [a, b, c]",
+    "limits": "such as  limits: {runs: 24, valid_until: 2027-06-30}",
+    "runs": "how many times statements may run in total, such as  runs: 24",
+    "valid_until": "the last day, such as  valid_until: 2027-06-30",
+    "tables": "the table contracts; `stayput source describe FILE` drafts one",
+    "statements": "the SQL to be reviewed, each under a name",
+    "at": "the holders that have the table, such as  at: [a, b, c]",
+    "columns": "name: {type: integer, min: 0, max: 10, grade: internal}",
+    "type": "one of level, integer, decimal, boolean",
+    "grade": "one of public, internal, sensitive: how much care the column needs",
+    "sql": "the statement, after  sql: |",
+    "min": "every number declares min and max: they bound what one row contributes",
+    "max": "every number declares min and max: they bound what one row contributes",
+    "decimals": "digits after the point that count, such as  decimals: 2",
+    "levels": "the values that may occur, such as  levels: [A, B]",
+}
