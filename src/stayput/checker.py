@@ -11,7 +11,7 @@ noise, which :func:`stayput.disclosure.verify_counts` refuses (clauses C-1 … C
 5. the result goes to the data user only after its release is in the log, encrypted to the data
    user's key, and the same bytes every time (C-5).
 
-Opened counts live in memory for the length of a call; on disk are only the verdict, and the result
+Opened counts live in memory for the length of a run; on disk are only the verdict, and the result
 encrypted to the data user.
 """
 
@@ -86,6 +86,7 @@ class Checker:
         self._link = link
         self._clock = clock
         self._random = random
+        self._counts: dict[bytes, Counts] = {}
         self.report: Callable[[str], None] = lambda message: None
 
     def work(self, *, wait_ms: int = 0) -> bool:
@@ -99,6 +100,8 @@ class Checker:
             VerificationError: the log does not stand; do not call again.
         """
         moved = self.replica.catch_up(self._link, wait_ms=wait_ms) > 0
+        for run in [run for run in self._counts if self.replica.session.runs[run].over]:
+            del self._counts[run]
         for instruction in tuple(self.replica.session.instructions(self._identity.name)):
             moved = self._obey(instruction) or moved
         return self._deliver() or moved
@@ -149,10 +152,13 @@ class Checker:
         self._link.submit_verdict(step, verdict)
 
     def _open_counts(self, run: bytes, plan: RunPlan) -> Counts:
-        opened = self._open(run, Round.COUNTS, counts_context(plan))
-        counts, holders = split_counts(plan, opened)
-        verify_counts(plan.bound.plan, counts, holders, len(plan.participants))
-        return counts, holders
+        """Counts of a run, opened once; again after a restart, since they are never on disk."""
+        if run not in self._counts:
+            opened = self._open(run, Round.COUNTS, counts_context(plan))
+            counts, holders = split_counts(plan, opened)
+            verify_counts(plan.bound.plan, counts, holders, len(plan.participants))
+            self._counts[run] = (counts, holders)
+        return self._counts[run]
 
     def _open(self, run: bytes, round: Round, context: Context) -> tuple[int, ...]:
         """Open the logged sum of a round (clauses C-1, C-2)."""

@@ -325,6 +325,7 @@ class Client:
         """Wait for the verified result of a run; see :meth:`Run.wait`."""
         deadline = self._monotonic() + timeout
         said: set[str] = set()
+        self.replica.catch_up(self._link)
         while True:
             state = self.replica.session.runs.get(run)
             if state is None:

@@ -38,7 +38,7 @@ from stayput.rpc.server import serve
 from stayput.staging import StagingPool
 from stayput.steps import Role
 from stayput.store.journal import Journal
-from stayput.store.ledger import Ledger, storage_key
+from stayput.store.ledger import STORAGE_KEY, Ledger
 
 POLL_MS = 20_000
 """How long one question to the coordinator may wait for news."""
@@ -165,7 +165,7 @@ def _run_node(home: Path, identity: Identity, members: Members, report: Report) 
     settings = load_settings(home).staging
     journal, ledger = (
         Journal(home / "journal.db"),
-        Ledger(home / "ledger.db", storage_key(identity.signing_key.to_bytes())),
+        Ledger(home / "ledger.db", identity.derive_key(STORAGE_KEY)),
     )
     pool = StagingPool(
         workdir=home / "staging",

@@ -24,7 +24,7 @@ from stayput.replica import Replica
 from stayput.scenario import Scenario
 from stayput.steps import Member, Role, Round
 from stayput.store.journal import Journal
-from stayput.store.ledger import Ledger, storage_key
+from stayput.store.ledger import STORAGE_KEY, Ledger
 
 Clock = Callable[[], int]
 
@@ -156,7 +156,7 @@ class Federation:
         """A holder's ledger, opened afresh."""
         if name in self._ledgers:
             self._ledgers.pop(name).close()
-        key = storage_key(self._of(name).signing_key.to_bytes())
+        key = self._of(name).derive_key(STORAGE_KEY)
         self._ledgers[name] = Ledger(self.root / name / "ledger.db", key)
         return self._ledgers[name]
 
@@ -247,4 +247,3 @@ class Federation:
 def _identity(home: Path, name: str, role: Role, now: int, paillier_bits: int) -> Identity:
     address = "127.0.0.1:1" if role is Role.COORDINATOR else ""
     return create_identity(home, name, role, address=address, paillier_bits=paillier_bits, now=now)
-

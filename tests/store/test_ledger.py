@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from stayput.errors import ConfigurationError, NotFound, RuleViolation, VerificationError
-from stayput.store.ledger import Ledger, Note, Outgoing, storage_key
+from stayput.store.ledger import Ledger, Note, Outgoing
 
-KEY = storage_key(b"k" * 32)
+KEY = b"k" * 32
 SCENARIO, OTHER = b"s" * 32, b"o" * 32
 
 
@@ -163,7 +163,7 @@ def test_altered_or_swapped_partial_sums_are_refused(tmp_path: Path) -> None:
     with pytest.raises(VerificationError):
         Ledger(path, KEY).partial(run_id(1))
     with pytest.raises(VerificationError):
-        Ledger(path, storage_key(b"x" * 32)).partial(run_id(2))
+        Ledger(path, b"x" * 32).partial(run_id(2))
 
 
 def test_a_closed_run_keeps_its_steps_but_no_ciphertext(ledger: Ledger) -> None:

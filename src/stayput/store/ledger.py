@@ -16,9 +16,7 @@ import secrets
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from stayput.errors import NotFound, RuleViolation, VerificationError
 from stayput.steps import Round
@@ -55,6 +53,10 @@ class Note:
     time: int
     message: str
     hint: str
+
+
+STORAGE_KEY = b"stayput/v1/storage"
+"""Label under which a party derives the key that seals its partial sums at rest."""
 
 
 class Ledger:
@@ -194,15 +196,6 @@ class Ledger:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
-
-
-def storage_key(secret: bytes) -> bytes:
-    """The key that seals partial sums at rest, derived from a party's signing key.
-
-    HKDF-SHA256 (RFC 5869) with an ``info`` of its own: nothing new to lose or to back up.
-    """
-    derivation = HKDF(hashes.SHA256(), length=32, salt=None, info=b"stayput/v1/storage")
-    return derivation.derive(secret)
 
 
 def contribution_name(round: Round) -> str:
