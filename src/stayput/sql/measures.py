@@ -1,0 +1,323 @@
+"""Decomposes aggregates into additive measures.
+
+A *count* is a number of rows under a condition; a *value* is a sum over the rows of one count, its
+*support*, and is opened only where that count passes.  The support must therefore be the rows that
+really enter.  So everything that selects rows is turned into a condition, never into a factor:
+
+* FILTER and the branches of CASE, also ``SUM(CASE WHEN p THEN 1 ELSE 0 END)``, which is a count;
+* a column with two possible values, whose sum is a count of one of them.
+
+Refused, because it selects rows by arithmetic: ``//`` and ``%`` inside an aggregate, products of
+three columns, products or sums of a two-valued column with another one.  What remains: a polynomial
+of degree two weighs rows unevenly, several such sums together may single out few rows, and a column
+declared wide may hold two values only.  That is differencing, and belongs to the audit of all
+statements of a scenario together, not to the check of one cell.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from stayput.sql.formulas import Term, Terms
+from stayput.sql.translate import both, is_strict, not_null
+from stayput.sql.tree import (
+    Arithmetic,
+    Case,
+    Column,
+    Comparison,
+    Expr,
+    IntegerDivision,
+    IsNull,
+    IsTrue,
+    Kind,
+    Not,
+    Number,
+    Operation,
+    Parameter,
+    Relation,
+    Remainder,
+    columns_of,
+    conjunction,
+    substitute_column,
+    walk,
+)
+
+MAX_SUM = 2**126
+"""A holder's own sum stays below; HUGEINT ends at 2**127."""
+
+MAX_MEASURES = 512
+"""Counts and values of a statement; each is a ciphertext slot per cell."""
+
+
+class Unsupported(ValueError):
+    """An argument that cannot be decomposed: message and hint for the place that the caller knows."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclasses.dataclass(frozen=True)
+class CountMeasure:
+    """A number of rows.
+
+    ``complement_of`` is set where a FILTER or CASE narrows: the count of the rows it chose from.
+    Disclosure control then looks at the rows left out, too.  Rows left out only because the
+    argument is NULL contribute no value that a difference could show.
+    """
+
+    condition: Expr | None
+    complement_of: int | None = None
+
+    @property
+    def filtered(self) -> bool:
+        return self.complement_of is not None
+
+
+@dataclasses.dataclass(frozen=True)
+class ValueMeasure:
+    """A sum of ``expr`` over the rows of ``counts[support]``; one row adds minimum to maximum."""
+
+    expr: Expr
+    support: int
+    minimum: int
+    maximum: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Rows under ``condition`` contribute ``value``, which may still be NULL.
+
+    ``chosen_from`` are the rows out of which a constant's rows are chosen: the complement.
+    """
+
+    condition: Expr | None
+    value: Expr
+    chosen_from: Expr | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Argument:
+    """An aggregate's argument: parts with disjoint conditions, and where it is not NULL."""
+
+    parts: tuple[Part, ...]
+    rows: int
+    scale: int
+
+
+class Measures:
+    """Collects the distinct measures of a statement."""
+
+    def __init__(self, max_rows: int) -> None:
+        self._max_rows = max_rows
+        self.counts: list[CountMeasure] = [CountMeasure(None)]
+        self.values: list[ValueMeasure] = []
+
+    def count(self, condition: Expr | None, base: Expr | None = None, *, narrowed: bool) -> int:
+        """Index of the count of rows under ``condition``; ``narrowed`` from those under ``base``."""
+        complement = None
+        if narrowed and condition != base:
+            complement = self.count(base, narrowed=False)
+        for index, measure in enumerate(self.counts):
+            if measure.condition == condition and complement in (None, measure.complement_of):
+                return index
+        self.counts.append(CountMeasure(condition, complement))
+        self._verify_number()
+        return len(self.counts) - 1
+
+    def value(self, expr: Expr, support: int) -> int:
+        """Index of the sum of ``expr`` over the rows of ``counts[support]``."""
+        if expr.size * self._max_rows >= MAX_SUM:
+            raise Unsupported(
+                "the sum can become too large to compute exactly",
+                "declare tighter min/max, fewer decimals or a smaller max_rows",
+            )
+        measure = ValueMeasure(expr, support, expr.low, expr.high)
+        if measure not in self.values:
+            self.values.append(measure)
+            self._verify_number()
+        return self.values.index(measure)
+
+    def rows(self, filtered: Expr | None) -> int:
+        """COUNT(*), under a FILTER."""
+        return self.count(filtered, narrowed=True)
+
+    def not_null(self, expr: Expr, filtered: Expr | None) -> int:
+        """COUNT(expr): rows in which it is not NULL."""
+        if isinstance(expr, Case):
+            return self._argument_rows(expr, self._parts(expr, filtered), filtered)
+        return self._present(Part(filtered, expr))
+
+    def argument(self, expr: Expr, filtered: Expr | None, degree: int) -> Argument:
+        """Decompose the argument of SUM, AVG, VAR …
+
+        Raises:
+            Unsupported: not a number, or rows are selected by arithmetic.
+        """
+        if expr.kind is not Kind.NUMBER:
+            raise Unsupported(
+                "only numbers are added up",
+                "count rows that satisfy a condition with COUNT(*) FILTER (WHERE …)",
+            )
+        parts = self._parts(expr, filtered)
+        for part in parts:
+            verify_weights(part.value, degree)
+        rows = self._argument_rows(expr, parts, filtered)
+        split = tuple(piece for part in parts for piece in _by_value(part))
+        return Argument(split, rows, expr.scale)
+
+    def moment(self, argument: Argument, power: int) -> Terms:
+        """The sum of the argument's ``power``-th powers (1 or 2)."""
+        terms: list[Term] = []
+        for part in argument.parts:
+            if isinstance(part.value, Number):
+                factor = part.value.value**power
+                if factor:
+                    index = self.count(
+                        part.condition, part.chosen_from, narrowed=part.condition is not None
+                    )
+                    terms.append(Term(index, factor, counted=True))
+            else:
+                expr = part.value
+                if power == 2:
+                    expr = Arithmetic(Operation.MULTIPLY, expr, expr)
+                terms.append(Term(self.value(expr, self._present(part))))
+        return tuple(terms)
+
+    def pair(self, x: Expr, y: Expr, filtered: Expr | None) -> int:
+        """Support of COVAR and CORR: rows in which both are not NULL."""
+        for expr in (x, y):
+            if isinstance(expr, Case):
+                raise Unsupported(
+                    "CASE is not supported here", "use FILTER (WHERE …) with plain columns"
+                )
+            if expr.kind is not Kind.NUMBER or not columns_of(expr):
+                raise Unsupported("this takes two numeric columns", "write CORR(x, y)")
+            verify_weights(expr, 1)
+            if any(_is_two_valued(column) for column in columns_of(expr)):
+                raise Unsupported(
+                    "a column with two possible values selects rows",
+                    "compare the groups: AVG(x) FILTER (WHERE flag = 1), or flag as a group key",
+                )
+        base = both(*not_null(x), *not_null(y))
+        condition = both(filtered, base)
+        return self.count(condition, base, narrowed=filtered is not None)
+
+    # --- parts ---
+
+    def _present(self, part: Part) -> int:
+        """Count of the rows of a part in which its value is not NULL."""
+        base = both(*not_null(part.value))
+        narrowed = part.condition is not None
+        if not is_strict(part.value):
+            # NULL-ness of a condition is a condition, as in COUNT(p AND q): a filter.
+            return self.count(both(part.condition, base), narrowed=base is not None or narrowed)
+        return self.count(both(part.condition, base), base, narrowed=narrowed)
+
+    def _parts(self, expr: Expr, filtered: Expr | None) -> tuple[Part, ...]:
+        return tuple(
+            Part(both(filtered, *conditions), value) for conditions, value in _branches(expr)
+        )
+
+    def _argument_rows(self, expr: Expr, parts: tuple[Part, ...], filtered: Expr | None) -> int:
+        if not expr.nullable:
+            return self.rows(filtered)
+        if len(parts) == 1:
+            return self._present(parts[0])
+        return self.count(both(filtered, Not(IsNull(expr))), narrowed=True)
+
+    def _verify_number(self) -> None:
+        if len(self.counts) + len(self.values) > MAX_MEASURES:
+            raise Unsupported(
+                f"the statement needs more than {MAX_MEASURES} sums per cell",
+                "split it into several statements",
+            )
+
+
+def _branches(expr: Expr) -> list[tuple[tuple[Expr, ...], Expr]]:
+    """Disjoint conditions and values that are not the constant NULL."""
+    if not isinstance(expr, Case):
+        return [((), expr)]
+    found: list[tuple[tuple[Expr, ...], Expr]] = []
+    before: tuple[Expr, ...] = ()
+    for branch in expr.branches:
+        if branch.value is not None:
+            for inner, value in _branches(branch.value):
+                found.append(((*before, branch.condition, *inner), value))
+        before = (*before, _not_true(branch.condition))
+    if expr.otherwise is not None:
+        for inner, value in _branches(expr.otherwise):
+            found.append(((*before, *inner), value))
+    return found
+
+
+def _not_true(condition: Expr) -> Expr:
+    """The rows that go on to the next branch: FALSE and NULL alike."""
+    return Not(IsTrue(condition) if condition.nullable else condition)
+
+
+def _by_value(part: Part) -> tuple[Part, ...]:
+    """A part of one two-valued column, as two counts; any other part as it is."""
+    columns = columns_of(part.value)
+    if isinstance(part.value, Number) or len(columns) > 1:
+        return (part,)
+    if not columns:
+        return (Part(part.condition, Number(part.value.low, part.value.scale)),)
+    (column,) = columns
+    if not _is_two_valued(column):
+        return (part,)
+    pieces = []
+    for value in dict.fromkeys((column.low, column.high)):
+        constant = Number(value, column.places)
+        contribution = substitute_column(part.value, column, constant)
+        chosen = Comparison(Relation.EQUAL, column, constant)
+        condition = conjunction(tuple(c for c in (part.condition, chosen) if c is not None))
+        present = both(*not_null(column))
+        pieces.append(Part(condition, Number(contribution.low, contribution.scale), present))
+    return tuple(pieces)
+
+
+def verify_weights(expr: Expr, degree: int) -> None:
+    """Refuse arithmetic that selects rows (see module).
+
+    Raises:
+        Unsupported: with what to write instead.
+    """
+    for node in walk(expr):
+        if isinstance(node, (IntegerDivision, Remainder)):
+            raise Unsupported(
+                "// and % are not supported inside an aggregate",
+                "use them in a group key, in WHERE or in FILTER (WHERE …)",
+            )
+    if _degree(expr) > degree:
+        raise Unsupported(
+            f"a product of more than {degree} column(s) is not supported here",
+            "select rows with FILTER (WHERE …); SUM and AVG take products of two columns",
+        )
+    columns = columns_of(expr)
+    if any(_is_two_valued(column) for column in columns):
+        if len(columns) > 1:
+            raise Unsupported(
+                "a column with two possible values selects rows when combined with another",
+                "write SUM(x) FILTER (WHERE flag = 1)",
+            )
+        if any(isinstance(node, Parameter) for node in walk(expr)):
+            raise Unsupported(
+                "a column with two possible values is combined with a parameter",
+                "write COUNT(*) FILTER (WHERE flag = 1) and scale the released value",
+            )
+    if not columns and any(isinstance(node, Parameter) for node in walk(expr)):
+        raise Unsupported("a parameter alone is not added up", "use COUNT(*)")
+
+
+def _is_two_valued(column: Column) -> bool:
+    return column.kind is Kind.NUMBER and column.high - column.low <= 1
+
+
+def _degree(expr: Expr) -> int:
+    if isinstance(expr, Column):
+        return 1
+    if isinstance(expr, Arithmetic):
+        left, right = _degree(expr.left), _degree(expr.right)
+        return left + right if expr.operation is Operation.MULTIPLY else max(left, right)
+    return 0

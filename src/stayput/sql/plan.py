@@ -1,0 +1,525 @@
+"""The plan of a statement: its grid of cells, its additive measures, its output columns.
+
+Everybody derives the plan from the sealed text and the table contract; nobody sends one.  The grid
+is the product of the *declared* values of the group keys, each with a slot for NULL where the key
+can be NULL and always one for ``__other__``, so it says nothing about which groups a holder has,
+and no row is dropped silently.  Cells are numbered row-major, the first key slowest.
+
+Widths: a slot must hold the sum over all holders of ``max_rows`` rows at the declared bounds
+(clause M-4), so nothing can wrap.
+
+What leaks: the plan is a function of the scenario alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+from sqlglot import exp
+
+from stayput.errors import InvalidInput, SqlError
+from stayput.scenario import ParameterValue, Statement, TableContract
+from stayput.sql.formulas import Formula
+from stayput.sql.measures import CountMeasure, Measures, ValueMeasure
+from stayput.sql.outputs import OutputTranslator
+from stayput.sql.reading import Reading, read
+from stayput.sql.render import SOURCE, quote_name, render
+from stayput.sql.translate import Translator, only, parameter_of, unwrap
+from stayput.sql.tree import (
+    OTHER,
+    Case,
+    Column,
+    Expr,
+    Kind,
+    Number,
+    Parameter,
+    Text,
+    Truth,
+    columns_of,
+    substitute,
+)
+
+MAX_CELLS = 1_000_000
+MAX_KEY_VALUES = 100_000
+"""Bounds of the grid: every cell is encrypted by every holder, empty or not."""
+
+WIDTHS = (32, 64, 96, 128, 160)
+"""Slot widths of the encryption (:mod:`stayput.crypto.packing`)."""
+
+_ALIAS = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+
+DimensionValue = int | str | bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Dimension:
+    """One group key: its declared values, then NULL if it can be, then ``__other__``.
+
+    ``open`` says whether ``__other__`` can occur at an honest holder.
+    """
+
+    label: str
+    expr: Expr
+    values: tuple[DimensionValue, ...]
+    nullable: bool
+    open: bool
+
+    @property
+    def slots(self) -> int:
+        return len(self.values) + self.nullable + 1
+
+    @property
+    def kind(self) -> Kind:
+        return self.expr.kind
+
+    @property
+    def null_slot(self) -> int | None:
+        return len(self.values) if self.nullable else None
+
+    @property
+    def other_slot(self) -> int:
+        return self.slots - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputColumn:
+    """One column of the result: a group key (index of its dimension) or a formula."""
+
+    name: str
+    key: int | None = None
+    formula: Formula | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a statement computes; see module."""
+
+    statement: Statement
+    table: str
+    max_rows: int
+    holders: int
+    where: Expr | None
+    dimensions: tuple[Dimension, ...]
+    counts: tuple[CountMeasure, ...]
+    values: tuple[ValueMeasure, ...]
+    outputs: tuple[OutputColumn, ...]
+    count_width: int
+    value_width: int
+    key_columns: tuple[str, ...]
+    filter_columns: tuple[str, ...]
+    measure_columns: tuple[str, ...]
+
+    @property
+    def cells(self) -> int:
+        return math.prod(dimension.slots for dimension in self.dimensions)
+
+    @property
+    def rounds(self) -> int:
+        return 2 if self.values else 1
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that the statement reads, sorted."""
+        used = {*self.key_columns, *self.filter_columns, *self.measure_columns}
+        return tuple(sorted(used))
+
+    def node_sql(self) -> str:
+        """The SQL of a node with ``:name`` where a parameter will stand: for people to read."""
+        return _node_sql(self, {})
+
+
+@dataclasses.dataclass(frozen=True)
+class BoundPlan:
+    """A plan with checked parameter values."""
+
+    plan: Plan
+    parameters: tuple[tuple[str, ParameterValue], ...]
+
+    def node_sql(self) -> str:
+        """The one SQL statement that a node executes.
+
+        Columns: ``key_0…``, ``count_0…``, ``value_0…``; one row per group that has rows.
+        """
+        declared = {parameter.name: parameter for parameter in self.plan.statement.parameters}
+        constants: dict[str, Expr] = {}
+        for name, value in self.parameters:
+            if isinstance(value, bool):
+                constants[name] = Truth(value)
+            elif isinstance(value, str):
+                constants[name] = Text(value)
+            else:
+                constants[name] = Number(value, declared[name].decimals)
+        return _node_sql(self.plan, constants)
+
+
+def plan(statement: Statement, tables: Sequence[TableContract], holders: int) -> Plan:
+    """The plan of a statement over one of ``tables`` at ``holders`` holders.
+
+    Raises:
+        SqlError: the statement is outside the supported grammar; names construct, place, remedy.
+    """
+    names = [table.name for table in tables]
+    names += [column.name for table in tables for column in table.columns]
+    names += [parameter.name for parameter in statement.parameters]
+    reading = read(statement.sql, names)
+    try:
+        return _Planner(reading, statement, tables, holders).plan()
+    except RecursionError:
+        raise SqlError(
+            "the statement nests too deeply", hint="split the condition", line=1, column=1
+        ) from None
+
+
+def bind(plan: Plan, parameters: Mapping[str, ParameterValue]) -> BoundPlan:
+    """Check parameter values against their declaration.
+
+    Args:
+        parameters: by name; scaled integer, level or truth value.
+
+    Raises:
+        InvalidInput: one is missing, unknown, of another type, or out of its range.
+    """
+    declared = {parameter.name: parameter for parameter in plan.statement.parameters}
+    for name in parameters:
+        if name not in declared:
+            raise InvalidInput(
+                f"the statement has no parameter {name!r}",
+                hint="it has: " + (", ".join(declared) or "none"),
+            )
+    for name, parameter in declared.items():
+        if name not in parameters:
+            raise InvalidInput(f"the parameter {name!r} is missing", hint="give it a value")
+        _verify_value(parameter_of(parameter), parameters[name])
+    return BoundPlan(plan, tuple((name, parameters[name]) for name in sorted(declared)))
+
+
+def _verify_value(parameter: Parameter, value: ParameterValue) -> None:
+    name = parameter.name
+    if parameter.kind is Kind.BOOLEAN:
+        if type(value) is not bool:
+            raise InvalidInput(f"the parameter {name!r} is true or false", hint="give true or false")
+    elif parameter.kind is Kind.LEVEL:
+        if type(value) is not str or value not in parameter.levels:
+            raise InvalidInput(
+                f"the parameter {name!r} is not one of its levels",
+                hint="levels are: " + ", ".join(parameter.levels[:20]),
+            )
+    elif type(value) is not int or not parameter.low <= value <= parameter.high:
+        unit = f" in units of 10**-{parameter.scale}" if parameter.scale else ""
+        raise InvalidInput(
+            f"the parameter {name!r} is out of its range",
+            hint=f"give a whole number from {parameter.low} to {parameter.high}{unit}",
+        )
+
+
+class _Planner:
+    """One use: reads a statement from FROM to the output columns."""
+
+    def __init__(
+        self,
+        reading: Reading,
+        statement: Statement,
+        tables: Sequence[TableContract],
+        holders: int,
+    ) -> None:
+        self._reading = reading
+        self._statement = statement
+        self._holders = holders
+        self._contract = self._table(tables)
+        parameters = {p.name: parameter_of(p) for p in statement.parameters}
+        self._scalar = Translator(reading, self._contract, parameters)
+        self._measures = Measures(self._contract.max_rows)
+        self._translator = OutputTranslator(reading, self._scalar, self._measures)
+
+    def plan(self) -> Plan:
+        select = self._reading.select
+        only(self._reading, select, "expressions", "from_", "where", "group")
+        where = select.args.get("where")
+        condition = None if where is None else self._scalar.condition(where.this)
+        keys = self._keys()
+        dimensions = [self._dimension(node, expr) for node, expr in keys]
+        outputs = self._outputs([expr for _, expr in keys])
+        self._verify_grid(dimensions)
+        self._verify_parameters_used()
+        dimensions = [
+            dataclasses.replace(d, label=self._label(i, outputs)) for i, d in enumerate(dimensions)
+        ]
+        conditions = [c for c in (condition, *self._translator.conditions) if c is not None]
+        measured = self._translator.arguments
+        branch_conditions = [
+            branch.condition for e in measured if isinstance(e, Case) for branch in e.branches
+        ]
+        values = tuple(self._measures.values)
+        return Plan(
+            statement=self._statement,
+            table=self._contract.name,
+            max_rows=self._contract.max_rows,
+            holders=self._holders,
+            where=condition,
+            dimensions=tuple(dimensions),
+            counts=tuple(self._measures.counts),
+            values=values,
+            outputs=tuple(outputs),
+            count_width=self._width(1),
+            value_width=self._width(max((v.expr.size for v in values), default=1)),
+            key_columns=_names([d.expr for d in dimensions]),
+            filter_columns=_names([*conditions, *branch_conditions]),
+            measure_columns=_names(measured),
+        )
+
+    # --- FROM ---
+
+    def _table(self, tables: Sequence[TableContract]) -> TableContract:
+        select = self._reading.select
+        source = select.args.get("from_")
+        declared = {table.name: table for table in tables}
+        hint = "write FROM and one of: " + ", ".join(declared)
+        if source is None:
+            self._reading.refuse(select, "the statement reads no table", hint, "SELECT")
+        only(self._reading, source, "this")
+        table = source.this
+        if type(table) is not exp.Table or type(table.this) is not exp.Identifier:
+            self._reading.refuse(source, "FROM names one table of the scenario", hint, "FROM")
+        if table.args.get("joins"):
+            self._reading.refuse(
+                table.args["joins"][0],
+                "a join is not supported",
+                "one statement asks one table; the holders' rows are already taken together",
+                ",",
+            )
+        for part, what in (("alias", "a table alias"), ("db", "a qualified table name")):
+            if table.args.get(part) is not None:
+                self._reading.refuse(table, f"{what} is not supported", hint, table.name)
+        only(self._reading, table, "this")
+        name = table.name if table.this.args.get("quoted") else table.name.lower()
+        if name not in declared:
+            self._reading.refuse(
+                table, f"the scenario has no table {table.name!r}", hint, table.name
+            )
+        if select.args.get("joins"):
+            self._reading.refuse(
+                select.args["joins"][0],
+                "a join is not supported",
+                "one statement asks one table; the holders' rows are already taken together",
+                ",",
+            )
+        return declared[name]
+
+    # --- GROUP BY ---
+
+    def _keys(self) -> list[tuple[exp.Expression, Expr]]:
+        group = self._reading.select.args.get("group")
+        if group is None:
+            return []
+        only(self._reading, group, "expressions")
+        keys: list[tuple[exp.Expression, Expr]] = []
+        for node in group.expressions:
+            resolved = self._resolve(unwrap(node))
+            expr = self._key(resolved)
+            if any(expr == other for _, other in keys):
+                self._reading.refuse(node, "a group key appears twice", "name it once", "GROUP BY")
+            keys.append((resolved, expr))
+        return keys
+
+    def _resolve(self, node: exp.Expression) -> exp.Expression:
+        """The key that an ordinal or alias stands for; a column goes before an alias, as in SQL."""
+        items = self._reading.select.expressions
+        if type(node) is exp.Literal:
+            text = node.this
+            if node.args["is_string"] or not text.isdigit() or not 1 <= int(text) <= len(items):
+                self._reading.refuse(
+                    node,
+                    f"GROUP BY {text} is no position in the SELECT list",
+                    f"positions are 1 to {len(items)}",
+                    text,
+                )
+            return _unaliased(items[int(text) - 1])
+        if type(node) is exp.Column and not self._scalar.is_column(node):
+            for item in items:
+                if type(item) is exp.Alias and item.alias.lower() == node.name.lower():
+                    return _unaliased(item)
+        return node
+
+    def _key(self, node: exp.Expression) -> Expr:
+        expr = self._scalar.maybe_case(node)
+        if expr is None or isinstance(expr, (Number, Text, Truth, Parameter)):
+            self._reading.refuse(
+                node, "a group key is not a constant", "group by a column or leave it out"
+            )
+        if expr.kind is Kind.NUMBER and expr.scale:
+            self._reading.refuse(
+                node,
+                "a decimal is no group key: it has too many values",
+                "make bins: GROUP BY CASE WHEN x < 10 THEN 'below 10' ELSE '10 or more' END",
+            )
+        return expr
+
+    def _dimension(self, node: exp.Expression, expr: Expr) -> Dimension:
+        values: tuple[DimensionValue, ...]
+        if expr.kind is Kind.BOOLEAN:
+            values = (False, True)
+        elif expr.kind is Kind.LEVEL:
+            values = expr.levels
+            if OTHER in values or any(not _is_label(level) for level in values):
+                self._reading.refuse(
+                    node, "a label is one line of 1 to 200 characters and not __other__", "rename it"
+                )
+        else:
+            values = self._integers(node, expr)
+        return Dimension("", expr, values, expr.nullable, expr.open)
+
+    def _integers(self, node: exp.Expression, expr: Expr) -> tuple[int, ...]:
+        if isinstance(expr, Case) and all(isinstance(v, Number) for v in expr.values):
+            return tuple(sorted({value.low for value in expr.values}))
+        if expr.high - expr.low >= MAX_KEY_VALUES:
+            self._reading.refuse(
+                node,
+                f"the group key can take {expr.high - expr.low + 1} values; at most "
+                f"{MAX_KEY_VALUES} are supported",
+                "declare tighter min/max or group by x // 10",
+            )
+        return tuple(range(expr.low, expr.high + 1))
+
+    def _verify_grid(self, dimensions: list[Dimension]) -> None:
+        cells = math.prod(dimension.slots for dimension in dimensions)
+        if cells > MAX_CELLS:
+            self._reading.refuse(
+                self._reading.select.args["group"],
+                f"the statement has {cells} cells; at most {MAX_CELLS} are supported",
+                "declare tighter min/max, group by x // 10, or use fewer keys",
+                "GROUP BY",
+            )
+
+    # --- SELECT list ---
+
+    def _outputs(self, keys: list[Expr]) -> list[OutputColumn]:
+        outputs: list[OutputColumn] = []
+        seen: set[str] = set()
+        for index, item in enumerate(self._reading.select.expressions):
+            node = _unaliased(item)
+            key = self._key_of(node, keys)
+            name = self._name(item, node, index)
+            if name.lower() in seen:
+                self._reading.refuse(
+                    item, f"two output columns are called {name}", "give each its own AS name", name
+                )
+            seen.add(name.lower())
+            if key is not None:
+                outputs.append(OutputColumn(name, key=key))
+            else:
+                outputs.append(OutputColumn(name, formula=self._translator.output(node)))
+        for index in range(len(keys)):
+            if all(output.key != index for output in outputs):
+                self._reading.refuse(
+                    self._reading.select.args["group"],
+                    "a group key is missing in the SELECT list",
+                    "select every key, so that each row says which cell it is",
+                    "GROUP BY",
+                )
+        if all(output.formula is None for output in outputs):
+            self._reading.refuse(
+                self._reading.select,
+                "the SELECT list has no aggregate",
+                "results are aggregates per group: add COUNT(*), SUM(x), AVG(x) …",
+                "SELECT",
+            )
+        return outputs
+
+    def _key_of(self, node: exp.Expression, keys: list[Expr]) -> int | None:
+        """The index of the group key that an item of the SELECT list is."""
+        if not keys or node.find(exp.AggFunc) is not None or type(node) is exp.Round:
+            return None
+        if type(node) is exp.Column and not self._scalar.is_column(node):
+            return None
+        if type(node) in (exp.Column, exp.Case, exp.Mod, exp.IntDiv) or any(
+            type(found) is exp.Column for found in node.walk()
+        ):
+            expr = self._scalar.maybe_case(node)
+            for index, key in enumerate(keys):
+                if key == expr:
+                    return index
+        return None
+
+    def _name(self, item: exp.Expression, node: exp.Expression, index: int) -> str:
+        if type(item) is exp.Alias:
+            only(self._reading, item, "this", "alias")
+            name: str = item.alias
+            if not _ALIAS.fullmatch(name):
+                self._reading.refuse(
+                    item, f"{name!r} is no column name", "use letters, digits, underscores", name
+                )
+            return name
+        if type(node) is exp.Column and type(node.this) is exp.Identifier:
+            return str(node.name).lower()
+        found = node.this if type(node) is exp.Filter else node
+        if isinstance(found, exp.AggFunc):
+            inner = found.args.get("this")
+            suffix = f"_{inner.name.lower()}" if type(inner) is exp.Column else ""
+            if _ALIAS.fullmatch(found.key + suffix):
+                return f"{found.key}{suffix}"
+        return f"column_{index + 1}"
+
+    def _label(self, index: int, outputs: list[OutputColumn]) -> str:
+        return next(output.name for output in outputs if output.key == index)
+
+    # --- the whole ---
+
+    def _verify_parameters_used(self) -> None:
+        for parameter in self._statement.parameters:
+            if parameter.name not in self._scalar.used_parameters:
+                raise SqlError(
+                    f"the parameter {parameter.name!r} is declared but not used",
+                    hint=f"write :{parameter.name} in the statement, or drop it",
+                    construct=parameter.name,
+                )
+
+    def _width(self, size: int) -> int:
+        bound = max(size, 1) * self._contract.max_rows * self._holders
+        for width in WIDTHS:
+            if bound < 2 ** (width - 1):
+                return width
+        raise SqlError(
+            "a sum over all holders can become too large for any slot",
+            hint="declare tighter min/max, fewer decimals or a smaller max_rows",
+        )
+
+
+def _unaliased(item: exp.Expression) -> exp.Expression:
+    return unwrap(item.this if type(item) is exp.Alias else item)
+
+
+def _is_label(text: str) -> bool:
+    return 0 < len(text) <= 200 and "\n" not in text and "\t" not in text
+
+
+def _names(exprs: Sequence[Expr]) -> tuple[str, ...]:
+    found: set[Column] = set()
+    for expr in exprs:
+        found |= columns_of(expr)
+    return tuple(sorted(column.name for column in found))
+
+
+def _node_sql(planned: Plan, constants: dict[str, Expr]) -> str:
+    def text(expr: Expr) -> str:
+        return render(substitute(expr, constants) if constants else expr)
+
+    def filtered(condition: Expr | None) -> str:
+        return "" if condition is None else f" FILTER (WHERE {text(condition)})"
+
+    items = [f"{text(d.expr)} AS key_{i}" for i, d in enumerate(planned.dimensions)]
+    for i, count in enumerate(planned.counts):
+        items.append(f"COUNT(*){filtered(count.condition)} AS count_{i}")
+    for i, value in enumerate(planned.values):
+        condition = filtered(planned.counts[value.support].condition)
+        # An empty sum is NULL; the partial of an empty group is zero.
+        items.append(f"COALESCE(SUM({text(value.expr)}){condition}, 0) AS value_{i}")
+    lines = ["SELECT " + ",\n       ".join(items), f"FROM {quote_name(SOURCE)}"]
+    if planned.where is not None:
+        lines.append(f"WHERE {text(planned.where)}")
+    if planned.dimensions:
+        keys = ", ".join(str(i + 1) for i in range(len(planned.dimensions)))
+        lines.append(f"GROUP BY {keys}")
+    return "\n".join(lines)
