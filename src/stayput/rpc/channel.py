@@ -25,6 +25,8 @@ _RECONNECTING = (
     ("grpc.use_local_subchannel_pool", 1),  # two identities in one process share no connection
 )
 
+_NOT_SENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
+
 
 class Channel:
     """A line to ``address`` as ``identity``.
@@ -62,7 +64,7 @@ class Channel:
             response: bytes = call(request, timeout=timeout)
         except grpc.RpcError as error:
             code = error.code()
-            if code is not grpc.StatusCode.UNAVAILABLE:
+            if code not in _NOT_SENT:
                 self._record.request(method, Direction.SENT, request)
             metadata = error.trailing_metadata() or ()
             raise status.to_error(code, ((item.key, item.value) for item in metadata)) from None

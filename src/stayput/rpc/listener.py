@@ -177,7 +177,10 @@ class Listener:
 
     async def _handle(self, method: str, data: bytes, context: Context) -> bytes:
         """One call of our own services, from bytes to bytes."""
-        caller = self._caller(context)
+        try:
+            caller = self._caller(context)
+        except VerificationError:  # expired since the interceptor looked
+            await _abort(context, status.UNKNOWN_PEER)
         self._record.request(method, Direction.RECEIVED, data)
         try:
             request = parse_request(method, caller, data)
