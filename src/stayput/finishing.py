@@ -1,0 +1,304 @@
+"""From opened sums to the result table, in exact arithmetic.
+
+Integers and fractions all the way; a real number is rounded to a double once, at the end, to the
+nearest.  Square roots are taken of exact fractions with enough digits that this holds for them as
+well.  (The textbook variance in doubles can be off by orders of magnitude.)
+
+SQL's meaning of few rows: SUM, AVG and population moments of no row are NULL, sample moments of
+fewer than two rows are NULL.  Three things that engines do differently are fixed here: a division
+by zero is NULL, the correlation with a constant is NULL, and ROUND takes halves away from zero of
+the exact value.
+
+A cell is withheld where one of the counts it stands on did not pass; a row whose number of rows
+did not pass is withheld as a whole.  The row itself is listed: its key is declared, not found.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+from stayput.errors import InvalidInput
+from stayput.sql import Dimension, OutputColumn, Plan
+from stayput.sql.formulas import (
+    Combination,
+    Constant,
+    Correlation,
+    Counted,
+    Covariance,
+    Formula,
+    Mean,
+    NullIfZero,
+    Operator,
+    Rounded,
+    Terms,
+    Total,
+    Variance,
+    all_terms,
+)
+from stayput.sql.tree import Kind
+from stayput.table import (
+    CellState,
+    CellType,
+    ResultColumn,
+    ResultTable,
+    column,
+    float_text,
+)
+
+_KEY_TYPES = {
+    Kind.NUMBER: CellType.INTEGER,
+    Kind.LEVEL: CellType.TEXT,
+    Kind.BOOLEAN: CellType.BOOLEAN,
+}
+
+ROOT_BITS = 256
+"""Precision of a square root that is not exact, beyond the bits of its operand."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """The opened measures of one cell."""
+
+    counts: Sequence[int]
+    values: Sequence[int | None]
+
+    def total(self, terms: Terms) -> int:
+        """Sum of the terms; all of them are opened."""
+        result = 0
+        for term in terms:
+            part = self.counts[term.index] if term.counted else self.values[term.index]
+            if part is None:
+                raise InvalidInput("a value that passed was not opened")
+            result += term.factor * part
+        return result
+
+
+def finish(
+    plan: Plan,
+    counts: Sequence[Sequence[int]],
+    values: Sequence[Sequence[int | None]],
+    passes: Sequence[Sequence[bool]],
+    *,
+    synthetic: bool = False,
+) -> ResultTable:
+    """The result table of a plan.
+
+    Args:
+        plan: the plan that all parts were computed from.
+        counts: cells × counts, pooled.
+        values: cells × value measures, pooled; ``None`` where nothing was opened.
+        passes: cells × counts; true where count and values over it may be released.
+        synthetic: mark the table as a rehearsal.
+
+    Raises:
+        InvalidInput: the matrices do not fit the plan.
+    """
+    if not len(counts) == len(values) == len(passes) == plan.cells:
+        raise InvalidInput("the opened sums do not fit the plan")
+    grid = [
+        (slots, Opened(count, value), passed)
+        for slots, count, value, passed in zip(_grid(plan), counts, values, passes, strict=True)
+        if count[0] or not _impossible(plan, slots)
+    ]
+    columns = []
+    for output in plan.outputs:
+        if output.formula is None:
+            columns.append(_key_column(plan, output, [slots for slots, _, _ in grid]))
+        else:
+            needs = _counts_needed(plan, output.formula)
+            cells = [
+                _cell(output.formula, opened)
+                if all(passed[index] for index in needs)
+                else CellState.WITHHELD
+                for _, opened, passed in grid
+            ]
+            columns.append(_formula_column(output.name, output.formula, cells))
+    return ResultTable(tuple(columns), synthetic)
+
+
+def _counts_needed(plan: Plan, formula: Formula) -> tuple[int, ...]:
+    """The counts on which an output stands, the cell's number of rows always among them."""
+    found = {0}
+    for term in all_terms(formula):
+        found.add(term.index if term.counted else plan.values[term.index].support)
+    return tuple(sorted(found))
+
+
+def _grid(plan: Plan) -> Iterator[tuple[int, ...]]:
+    """The slots of each cell, in order of the cells: row-major, first key slowest."""
+    return itertools.product(*(range(dimension.slots) for dimension in plan.dimensions))
+
+
+def _impossible(plan: Plan, slots: tuple[int, ...]) -> bool:
+    """An ``__other__`` cell of a key that has no other values; listed only if it has rows."""
+    return any(
+        slot == dimension.other_slot and not dimension.open
+        for dimension, slot in zip(plan.dimensions, slots, strict=True)
+    )
+
+
+def _key_column(
+    plan: Plan, output: OutputColumn, grid: Sequence[tuple[int, ...]]
+) -> ResultColumn:
+    if output.key is None:
+        raise TypeError("an output column is a key or a formula")
+    dimension = plan.dimensions[output.key]
+    texts = [_key_cell(dimension, slot) for slot in range(dimension.slots)]
+    cells = [texts[slots[output.key]] for slots in grid]
+    return column(output.name, _KEY_TYPES[dimension.kind], cells, key=True)
+
+
+def _key_cell(dimension: Dimension, slot: int) -> str | CellState:
+    if slot == dimension.null_slot:
+        return CellState.NULL
+    if slot == dimension.other_slot:
+        return CellState.OTHER
+    value = dimension.values[slot]
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _formula_column(
+    name: str, formula: Formula, cells: Sequence[str | CellState]
+) -> ResultColumn:
+    places = formula.places
+    if places is None:
+        return column(name, CellType.FLOAT, cells)
+    return column(name, CellType.DECIMAL if places else CellType.INTEGER, cells, scale=places)
+
+
+def _cell(formula: Formula, opened: Opened) -> str | CellState:
+    value = evaluate(formula, opened)
+    if value is None:
+        return CellState.NULL
+    if formula.places is not None:
+        return fixed_text(value, formula.places)
+    try:
+        return float_text(float(value))
+    except OverflowError:  # beyond 1e308 there is no double, so no value
+        return CellState.NULL
+
+
+def fixed_text(value: Fraction, places: int) -> str:
+    """An exact number with ``places`` decimals, such as ``-0.50``."""
+    scaled = value * 10**places
+    if scaled.denominator != 1:
+        raise ValueError("the number has more decimals")
+    digits = str(abs(scaled.numerator)).rjust(places + 1, "0")
+    sign = "-" if scaled < 0 else ""
+    return f"{sign}{digits[:-places]}.{digits[-places:]}" if places else f"{sign}{digits}"
+
+
+# --- formulas -------------------------------------------------------------------------------------
+
+
+def evaluate(formula: Formula, opened: Opened) -> Fraction | None:
+    """The value of a formula in one cell; ``None`` is NULL.
+
+    Exact, but for square roots that are irrational: those are within 2**-256 relative, on the
+    right side of the true value.
+    """
+    match formula:
+        case Constant(value=value):
+            return value
+        case Counted(index=index):
+            return Fraction(opened.counts[index])
+        case Total(rows=rows, first=first, decimals=decimals):
+            if opened.counts[rows] == 0:
+                return None
+            return Fraction(opened.total(first), 10**decimals)
+        case Mean(rows=rows, first=first, decimals=decimals):
+            n = opened.counts[rows]
+            return None if n == 0 else Fraction(opened.total(first), n * 10**decimals)
+        case Variance():
+            return _variance(formula, opened)
+        case Covariance():
+            return _covariance(formula, opened)
+        case Correlation():
+            return _correlation(formula, opened)
+        case Combination():
+            return _combine(formula, opened)
+        case NullIfZero(operand=operand):
+            return evaluate(operand, opened) or None
+        case Rounded(operand=operand, digits=digits):
+            inner = evaluate(operand, opened)
+            return None if inner is None else round_half_away(inner, digits)
+    raise TypeError(f"{type(formula).__name__} cannot be evaluated")
+
+
+def _variance(formula: Variance, opened: Opened) -> Fraction | None:
+    """(n·Σx² - (Σx)²) / (n·(n - sample)), a standard identity, exact here."""
+    n = opened.counts[formula.rows]
+    if n - formula.sample <= 0:
+        return None
+    first, second = opened.total(formula.first), opened.total(formula.second)
+    spread = n * second - first * first
+    variance = Fraction(spread, n * (n - formula.sample) * 100**formula.decimals)
+    return square_root(variance) if formula.root else variance
+
+
+def _covariance(formula: Covariance, opened: Opened) -> Fraction | None:
+    n = opened.counts[formula.rows]
+    if n - formula.sample <= 0:
+        return None
+    x, y, xy = (opened.total(terms) for terms in (formula.x, formula.y, formula.xy))
+    return Fraction(n * xy - x * y, n * (n - formula.sample) * 10**formula.decimals)
+
+
+def _correlation(formula: Correlation, opened: Opened) -> Fraction | None:
+    n = opened.counts[formula.rows]
+    x, y = opened.total(formula.x), opened.total(formula.y)
+    spread_x = n * opened.total(formula.xx) - x * x
+    spread_y = n * opened.total(formula.yy) - y * y
+    if n == 0 or spread_x <= 0 or spread_y <= 0:
+        return None
+    together = n * opened.total(formula.xy) - x * y
+    size = square_root(Fraction(together * together, spread_x * spread_y))
+    return size if together >= 0 else -size
+
+
+def _combine(formula: Combination, opened: Opened) -> Fraction | None:
+    left, right = evaluate(formula.left, opened), evaluate(formula.right, opened)
+    if left is None or right is None:
+        return None
+    if formula.operator is Operator.ADD:
+        return left + right
+    if formula.operator is Operator.SUBTRACT:
+        return left - right
+    if formula.operator is Operator.MULTIPLY:
+        return left * right
+    return left / right if right else None
+
+
+def square_root(value: Fraction) -> Fraction:
+    """The root of a fraction >= 0: exact if rational, else truncated with a sticky last bit.
+
+    The sticky bit keeps an irrational root off every rounding boundary, so rounding the result to
+    a double, or half away from zero, gives what rounding the true root gives: a boundary m that
+    differs from sqrt(p/q) does so by at least 1/(q·4^d·(m + sqrt)) for d binary digits of m, which
+    is more than the precision kept here.
+
+    Raises:
+        ValueError: negative.
+    """
+    if value < 0:
+        raise ValueError("the square root of a negative number")
+    numerator, denominator = math.isqrt(value.numerator), math.isqrt(value.denominator)
+    if numerator**2 == value.numerator and denominator**2 == value.denominator:
+        return Fraction(numerator, denominator)
+    bits = ROOT_BITS + value.numerator.bit_length() + value.denominator.bit_length()
+    root = math.isqrt((value.numerator << (2 * bits)) // value.denominator)
+    return Fraction(2 * root + 1, 1 << (bits + 1))
+
+
+def round_half_away(value: Fraction, digits: int) -> Fraction:
+    """Rounded to ``digits`` decimals (negative: to tens, hundreds …), halves away from zero."""
+    unit = Fraction(10) ** digits
+    scaled = abs(value) * unit
+    whole = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
+    return Fraction(whole if value >= 0 else -whole) / unit
