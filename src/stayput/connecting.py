@@ -14,8 +14,7 @@ from pathlib import Path
 
 from stayput.client import Client
 from stayput.daemon import clock
-from stayput.identity import Identity, load_identity
-from stayput.membership import load_members
+from stayput.identity import Identity, load_identity, load_members
 from stayput.replica import Replica
 from stayput.rpc.client import GrpcLink
 from stayput.store.journal import Journal, MemoryMirror

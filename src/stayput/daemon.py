@@ -28,8 +28,8 @@ from stayput.checker import Checker
 from stayput.config import load_settings
 from stayput.coordinator import Coordinator
 from stayput.errors import ConfigurationError, StayputError, Unavailable, VerificationError
-from stayput.identity import Identity, load_identity
-from stayput.membership import Members, load_members
+from stayput.identity import Identity, load_identity, load_members
+from stayput.membership import Members
 from stayput.node import Node
 from stayput.replica import Replica
 from stayput.rpc import wire
