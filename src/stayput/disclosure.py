@@ -81,8 +81,8 @@ def check_counts(plan: Plan, counts: Matrix, holders: Matrix, policy: OutputPoli
     having = np.array(holders, dtype=object).reshape(plan.cells, len(plan.counts))
     passes = (number >= policy.min_count) & (having >= policy.min_holders)
     for index, measure in enumerate(plan.counts):
-        if measure.complement_of is not None:
-            rest = number[:, measure.complement_of] - number[:, index]
+        for whole in measure.complements:
+            rest = number[:, whole] - number[:, index]
             passes[:, index] &= (rest == 0) | (rest >= policy.min_count)
     passes &= passes[:, :1]  # a cell that fails as a whole releases nothing
     result: Passes = passes.astype(np.bool_)

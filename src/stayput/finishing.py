@@ -141,9 +141,7 @@ def _impossible(plan: Plan, slots: tuple[int, ...]) -> bool:
     )
 
 
-def _key_column(
-    plan: Plan, output: OutputColumn, grid: Sequence[tuple[int, ...]]
-) -> ResultColumn:
+def _key_column(plan: Plan, output: OutputColumn, grid: Sequence[tuple[int, ...]]) -> ResultColumn:
     if output.key is None:
         raise TypeError("an output column is a key or a formula")
     dimension = plan.dimensions[output.key]
@@ -163,9 +161,7 @@ def _key_cell(dimension: Dimension, slot: int) -> str | CellState:
     return str(value)
 
 
-def _formula_column(
-    name: str, formula: Formula, cells: Sequence[str | CellState]
-) -> ResultColumn:
+def _formula_column(name: str, formula: Formula, cells: Sequence[str | CellState]) -> ResultColumn:
     places = formula.places
     if places is None:
         return column(name, CellType.FLOAT, cells)
@@ -197,7 +193,7 @@ def fixed_text(value: Fraction, places: int) -> str:
 # --- formulas -------------------------------------------------------------------------------------
 
 
-def evaluate(formula: Formula, opened: Opened) -> Fraction | None:
+def evaluate(formula: Formula, opened: Opened) -> Fraction | None:  # noqa: PLR0911 -- one case per formula
     """The value of a formula in one cell; ``None`` is NULL.
 
     Exact, but for square roots that are irrational: those are within 2**-256 relative, on the

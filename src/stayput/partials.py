@@ -33,9 +33,8 @@ class LocalPartial:
     def to_bytes(self) -> bytes:
         """All counts, then all values, row-major, big-endian two's complement in whole slots."""
         counts = [c.to_bytes(self.count_width // 8, "big") for row in self.counts for c in row]
-        values = [
-            v.to_bytes(self.value_width // 8, "big", signed=True) for row in self.values for v in row
-        ]
+        size = self.value_width // 8
+        values = [v.to_bytes(size, "big", signed=True) for row in self.values for v in row]
         return b"".join(counts) + b"".join(values)
 
 

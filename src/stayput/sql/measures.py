@@ -21,6 +21,7 @@ import dataclasses
 from stayput.sql.formulas import Term, Terms
 from stayput.sql.translate import both, is_strict, not_null
 from stayput.sql.tree import (
+    And,
     Arithmetic,
     Case,
     Column,
@@ -50,7 +51,7 @@ MAX_MEASURES = 512
 
 
 class Unsupported(ValueError):
-    """An argument that cannot be decomposed: message and hint for the place that the caller knows."""
+    """An argument that cannot be decomposed; the caller adds the place."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -61,17 +62,18 @@ class Unsupported(ValueError):
 class CountMeasure:
     """A number of rows.
 
-    ``complement_of`` is set where a FILTER or CASE narrows: the count of the rows it chose from.
-    Disclosure control then looks at the rows left out, too.  Rows left out only because the
-    argument is NULL contribute no value that a difference could show.
+    ``complements`` are the larger counts of the plan out of which these rows were chosen, where
+    the rows left out could be seen as a difference of two outputs: disclosure control then looks
+    at how many they are, too.  Empty for all rows of the cell, and for rows left out only because
+    the argument is NULL when no other output adds up the same column over them.
     """
 
     condition: Expr | None
-    complement_of: int | None = None
+    complements: tuple[int, ...] = ()
 
     @property
     def filtered(self) -> bool:
-        return self.complement_of is not None
+        return bool(self.complements)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,20 +112,49 @@ class Measures:
 
     def __init__(self, max_rows: int) -> None:
         self._max_rows = max_rows
-        self.counts: list[CountMeasure] = [CountMeasure(None)]
+        self._conditions: list[Expr | None] = [None]
+        self._narrowed: set[tuple[int, int]] = set()  # index, index of what it was chosen from
+        self._added: set[tuple[frozenset[Column], int]] = set()  # columns added up, support
         self.values: list[ValueMeasure] = []
 
     def count(self, condition: Expr | None, base: Expr | None = None, *, narrowed: bool) -> int:
-        """Index of the count of rows under ``condition``; ``narrowed`` from those under ``base``."""
-        complement = None
+        """Index of a count: the rows under ``condition``, ``narrowed`` from those under ``base``."""
+        if condition not in self._conditions:
+            self._conditions.append(condition)
+            self._verify_number()
+        index = self._conditions.index(condition)
         if narrowed and condition != base:
-            complement = self.count(base, narrowed=False)
-        for index, measure in enumerate(self.counts):
-            if measure.condition == condition and complement in (None, measure.complement_of):
-                return index
-        self.counts.append(CountMeasure(condition, complement))
-        self._verify_number()
-        return len(self.counts) - 1
+            self._narrowed.add((index, self.count(base, narrowed=False)))
+        return index
+
+    def counts(self) -> tuple[CountMeasure, ...]:
+        """All counts with their complements; call it when every measure is collected.
+
+        Two counts of which one implies the other differ by a group of rows.  It is a complement if
+        the smaller one was chosen by a FILTER or CASE, or if outputs add up a common column over
+        both, as in SUM(x + y) and SUM(x), where y is NULL in some rows.
+        """
+        parts = [_implied(condition) for condition in self._conditions]
+        chosen = {index for index, _ in self._narrowed}
+        found = []
+        for index, condition in enumerate(self._conditions):
+            complements = tuple(
+                other
+                for other, _ in enumerate(self._conditions)
+                if (index, other) in self._narrowed
+                or (
+                    _conjuncts(self._conditions[other]) <= parts[index]
+                    and not parts[index] <= parts[other]
+                    and (index in chosen or self._share_column(index, other))
+                )
+            )
+            found.append(CountMeasure(condition, complements))
+        return tuple(found)
+
+    def _share_column(self, index: int, other: int) -> bool:
+        mine = [columns for columns, support in self._added if support == index]
+        others = [columns for columns, support in self._added if support == other]
+        return any(a & b for a in mine for b in others)
 
     def value(self, expr: Expr, support: int) -> int:
         """Index of the sum of ``expr`` over the rows of ``counts[support]``."""
@@ -181,7 +212,9 @@ class Measures:
                 expr = part.value
                 if power == 2:
                     expr = Arithmetic(Operation.MULTIPLY, expr, expr)
-                terms.append(Term(self.value(expr, self._present(part))))
+                support = self._present(part)
+                self._added.add((columns_of(expr), support))
+                terms.append(Term(self.value(expr, support)))
         return tuple(terms)
 
     def pair(self, x: Expr, y: Expr, filtered: Expr | None) -> int:
@@ -227,11 +260,26 @@ class Measures:
         return self.count(both(filtered, Not(IsNull(expr))), narrowed=True)
 
     def _verify_number(self) -> None:
-        if len(self.counts) + len(self.values) > MAX_MEASURES:
+        if len(self._conditions) + len(self.values) > MAX_MEASURES:
             raise Unsupported(
                 f"the statement needs more than {MAX_MEASURES} sums per cell",
                 "split it into several statements",
             )
+
+
+def _conjuncts(condition: Expr | None) -> frozenset[Expr]:
+    if condition is None:
+        return frozenset()
+    return frozenset(condition.items if isinstance(condition, And) else (condition,))
+
+
+def _implied(condition: Expr | None) -> frozenset[Expr]:
+    """The conjuncts, and that the columns they compare are not NULL."""
+    found = set(_conjuncts(condition))
+    for part in _conjuncts(condition):
+        if is_strict(part):
+            found.update(not_null(part))
+    return frozenset(found)
 
 
 def _branches(expr: Expr) -> list[tuple[tuple[Expr, ...], Expr]]:

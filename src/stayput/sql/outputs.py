@@ -73,7 +73,9 @@ class OutputTranslator:
             )
         return Rounded(self._formula(node.this, 0), count.value)
 
-    def _formula(self, node: exp.Expression, depth: int) -> Formula:
+    def _formula(  # noqa: PLR0911 -- one case per node type
+        self, node: exp.Expression, depth: int
+    ) -> Formula:
         node = unwrap(node)
         kind = type(node)
         if depth > MAX_DEPTH:
@@ -235,5 +237,3 @@ def _product(x: Expr, y: Expr) -> Expr:
 
 def _name(node: exp.Expression) -> str:
     return node.key.upper()
-
-

@@ -211,7 +211,7 @@ def _verify_value(parameter: Parameter, value: ParameterValue) -> None:
     name = parameter.name
     if parameter.kind is Kind.BOOLEAN:
         if type(value) is not bool:
-            raise InvalidInput(f"the parameter {name!r} is true or false", hint="give true or false")
+            raise InvalidInput(f"the parameter {name!r} is no truth value", hint="true or false")
     elif parameter.kind is Kind.LEVEL:
         if type(value) is not str or value not in parameter.levels:
             raise InvalidInput(
@@ -259,10 +259,12 @@ class _Planner:
             dataclasses.replace(d, label=self._label(i, outputs)) for i, d in enumerate(dimensions)
         ]
         conditions = [c for c in (condition, *self._translator.conditions) if c is not None]
-        measured = self._translator.arguments
-        branch_conditions = [
-            branch.condition for e in measured if isinstance(e, Case) for branch in e.branches
-        ]
+        arguments = self._translator.arguments
+        cases = [e for e in arguments if isinstance(e, Case)]
+        branch_conditions = [branch.condition for case in cases for branch in case.branches]
+        # A CASE measures what it yields; what it looks at to choose rows filters.
+        measured = [e for e in arguments if not isinstance(e, Case)]
+        measured += [value for case in cases for value in case.values]
         values = tuple(self._measures.values)
         return Plan(
             statement=self._statement,
@@ -271,7 +273,7 @@ class _Planner:
             holders=self._holders,
             where=condition,
             dimensions=tuple(dimensions),
-            counts=tuple(self._measures.counts),
+            counts=self._measures.counts(),
             values=values,
             outputs=tuple(outputs),
             count_width=self._width(1),
@@ -376,7 +378,7 @@ class _Planner:
             values = expr.levels
             if OTHER in values or any(not _is_label(level) for level in values):
                 self._reading.refuse(
-                    node, "a label is one line of 1 to 200 characters and not __other__", "rename it"
+                    node, "a label is one line of 1 to 200 characters, not __other__", "rename it"
                 )
         else:
             values = self._integers(node, expr)

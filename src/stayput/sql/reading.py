@@ -97,7 +97,7 @@ _TOKEN_HINTS = {
     "NATURAL": _JOIN,
     "USING": _JOIN,
     "LATERAL": _JOIN,
-    "WITH": "write the conditions into WHERE, FILTER or CASE; there are no common table expressions",
+    "WITH": "write the conditions into WHERE, FILTER or CASE; the statement is one SELECT",
     "INTO": "a statement only reads; the result goes to the data user",
     "FOR": "a statement only reads; there is nothing to lock",
     "ALL": "name each group key in GROUP BY",
@@ -167,7 +167,9 @@ class Reading:
     tokens: tuple[Token, ...]
     select: exp.Select
 
-    def refuse(self, node: exp.Expression, message: str, hint: str, construct: str = "") -> NoReturn:
+    def refuse(
+        self, node: exp.Expression, message: str, hint: str, construct: str = ""
+    ) -> NoReturn:
         """Raise the SqlError that points at ``node``."""
         start = _start_of(node)
         if start is None:
@@ -315,9 +317,7 @@ def _verify_token(
             )
         return
     if kind is TokenType.NUMBER and not re.fullmatch(r"[0-9]+(\.[0-9]*)?", raw):
-        raise error_at(
-            sql, token.start, f"{raw!r} is no plain number", "write 1000 or 2.5", raw
-        )
+        raise error_at(sql, token.start, f"{raw!r} is no plain number", "write 1000 or 2.5", raw)
     if kind in _ALLOWED:
         return
     parameter = before is not None and before.token_type is TokenType.COLON
@@ -355,9 +355,7 @@ def _parse(sql: str) -> exp.Select:
             sql, 0, "the statement nests too deeply", "split the condition", "statement"
         ) from None
     if len(parsed) != 1 or type(parsed[0]) is not exp.Select:
-        raise error_at(
-            sql, 0, "a statement is one SELECT", "write SELECT … FROM …", "statement"
-        )
+        raise error_at(sql, 0, "a statement is one SELECT", "write SELECT … FROM …", "statement")
     return parsed[0]
 
 

@@ -47,7 +47,7 @@ def quote_text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def render(expr: Expr) -> str:
+def render(expr: Expr) -> str:  # noqa: PLR0911, PLR0912 -- one case per node type
     """The SQL of an expression. Parameters appear as ``:name`` (for reports only)."""
     match expr:
         case Column(name=name):

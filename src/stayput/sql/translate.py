@@ -18,7 +18,7 @@ from sqlglot import exp
 
 from stayput import scenario
 from stayput.scenario import ColumnType, Outside, TableContract
-from stayput.sql.reading import Reading
+from stayput.sql.reading import DIALECT, Reading
 from stayput.sql.tree import (
     And,
     Arithmetic,
@@ -173,7 +173,7 @@ class Translator:
 
     # --- by node type ---
 
-    def _dispatch(self, node: exp.Expression) -> Expr:
+    def _dispatch(self, node: exp.Expression) -> Expr:  # noqa: PLR0911, PLR0912 -- one case per node type
         kind = type(node)
         if kind is exp.Column:
             return self._column(node)
@@ -273,8 +273,7 @@ class Translator:
 
     def _number(self, node: exp.Expression, text: str) -> Number:
         sign, digits, exponent = Decimal(text).as_tuple()
-        assert isinstance(exponent, int)  # noqa: S101  -- NaN and infinity are no literals
-        places = -exponent
+        places = -int(exponent)  # a literal is finite, so this is a number
         value = int("".join(map(str, digits)) or "0")
         if places > scenario.MAX_DECIMALS or value > 10**18:
             self._reading.refuse(
@@ -358,7 +357,7 @@ class Translator:
         options = [self.plain(option) for option in node.args.get("expressions") or []]
         if not options or any(columns_of(option) for option in options):
             self._reading.refuse(
-                node, "IN takes a list of constants or parameters", "write x IN (1, 2, :third)", "IN"
+                node, "IN takes constants or parameters", "write x IN (1, 2, :third)", "IN"
             )
         found = dict.fromkeys(
             self._compare(node, Relation.EQUAL, value, option) for option in options
@@ -369,7 +368,7 @@ class Translator:
         only(self._reading, node, "ifs", "default", "this")
         if node.args.get("this") is not None:
             self._reading.refuse(
-                node, "CASE with an operand is not supported", "write CASE WHEN x = … THEN …", "CASE"
+                node, "CASE x WHEN is not supported", "write CASE WHEN x = … THEN …", "CASE"
             )
         branches = []
         for part in node.args["ifs"]:
@@ -404,7 +403,7 @@ class Translator:
                 "count rows that satisfy a condition with COUNT(*) FILTER (WHERE …)"
                 if expr.kind is Kind.BOOLEAN
                 else "compare it: x = …, x IN (…)",
-                node.sql(DIALECT_FOR_MESSAGES)[:60],
+                node.sql(DIALECT)[:60],
             )
         return expr
 
@@ -415,9 +414,7 @@ class Translator:
             )
         return expr
 
-    def _compare(
-        self, node: exp.Expression, relation: Relation, left: Expr, right: Expr
-    ) -> Expr:
+    def _compare(self, node: exp.Expression, relation: Relation, left: Expr, right: Expr) -> Expr:
         if left.kind is not right.kind:
             self._reading.refuse(
                 node,
@@ -462,9 +459,6 @@ class Translator:
                 "compare it with declared levels, or declare outside: refuse",
                 side.name,
             )
-
-
-DIALECT_FOR_MESSAGES = "duckdb"
 
 
 def _rescale(value: Expr | None, scale: int) -> Expr | None:

@@ -458,7 +458,7 @@ def conjunction(items: tuple[Expr, ...]) -> Expr | None:
     return And(distinct)
 
 
-def substitute(expr: Expr, values: dict[str, Expr]) -> Expr:
+def substitute(expr: Expr, values: dict[str, Expr]) -> Expr:  # noqa: PLR0911 -- one per type
     """The expression with every parameter replaced by its value."""
     if isinstance(expr, Parameter):
         return values[expr.name]
