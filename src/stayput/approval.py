@@ -22,11 +22,8 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-import sqlglot
-from sqlglot import exp
-
 from stayput import documents
-from stayput.errors import PermissionDenied, RuleViolation
+from stayput.errors import PermissionDenied, SqlError
 from stayput.scenario import (
     Column,
     ColumnRole,
@@ -34,12 +31,10 @@ from stayput.scenario import (
     Grade,
     Outside,
     Parameter,
-    ParameterValue,
     Scenario,
-    Statement,
     TableContract,
 )
-from stayput.sql import Plan, bind, plan
+from stayput.sql import Plan, plan
 from stayput.steps import Waiver
 
 WIDTH = 96
@@ -142,13 +137,11 @@ def approval_report(scenario: Scenario, holder: str) -> ApprovalReport:
 
     Raises:
         PermissionDenied: the holder is not in the scenario.
-        SqlError: a statement is outside the supported grammar.
-        RuleViolation: a statement uses a column against its declared role.
+        SqlError: a statement is outside the supported grammar, or uses a column against its role.
     """
     if holder not in scenario.holders:
         raise PermissionDenied(f"{holder} is not a holder in {scenario.name}")
-    verify_roles(scenario)
-    plans = [plan(s, scenario.tables, len(scenario.holders)) for s in scenario.statements]
+    plans = verify_roles(scenario)
     warnings = tuple(_warnings(scenario, plans))
     lines: list[str] = []
     for section in (
@@ -174,47 +167,22 @@ def required_waivers(scenario: Scenario) -> tuple[Waiver, ...]:
 # --- roles ----------------------------------------------------------------------------------------
 
 
-def column_roles(statement: Statement, contract: TableContract) -> dict[str, set[ColumnRole]]:
-    """What a statement does with each column that it names.
-
-    Reads the parsed text, so it is meant for statements that :func:`stayput.sql.plan` accepts: in
-    that small grammar, a column decides on rows (WHERE, FILTER, the condition of a CASE inside an
-    aggregate), goes into an aggregate, or is a key.
-    """
-    names = {column.name for column in contract.columns}
-    roles: dict[str, set[ColumnRole]] = {}
-    for column in sqlglot.parse_one(statement.sql, read="duckdb").find_all(exp.Column):
-        name = column.name.lower()
-        if name in names:
-            roles.setdefault(name, set()).add(_role(column))
-    return roles
+def column_roles(planned: Plan) -> dict[str, tuple[ColumnRole, ...]]:
+    """What a statement does with each column that it reads, by name."""
+    used = (
+        (ColumnRole.KEY, planned.key_columns),
+        (ColumnRole.MEASURE, planned.measure_columns),
+        (ColumnRole.FILTER, planned.filter_columns),
+    )
+    return {name: tuple(role for role, names in used if name in names) for name in planned.columns}
 
 
-def _role(column: exp.Column) -> ColumnRole:
-    if column.find_ancestor(exp.Where):
-        return ColumnRole.FILTER
-    if not column.find_ancestor(exp.AggFunc):
-        return ColumnRole.KEY
-    return ColumnRole.FILTER if _in_condition(column) else ColumnRole.MEASURE
-
-
-def _in_condition(column: exp.Column) -> bool:
-    """Inside the WHEN of a CASE?"""
-    child: exp.Expr = column
-    parent = column.parent
-    while parent is not None:
-        if isinstance(parent, exp.If) and child.arg_key == "this":
-            return True
-        child, parent = parent, parent.parent
-    return False
-
-
-def role_violations(statement: Statement, contract: TableContract) -> list[tuple[str, str]]:
+def role_violations(planned: Plan, contract: TableContract) -> list[tuple[str, str]]:
     """(column, what is wrong) wherever a statement does more with a column than its role allows."""
     wrong = []
-    for name, roles in sorted(column_roles(statement, contract).items()):
+    for name, roles in column_roles(planned).items():
         allowed = contract.column(name).roles
-        for role in sorted(roles, key=lambda role: role.value):
+        for role in roles:
             if allowed and role not in allowed:
                 words = " or ".join(r.name.lower() for r in allowed)
                 wrong.append(
@@ -223,33 +191,35 @@ def role_violations(statement: Statement, contract: TableContract) -> list[tuple
     return wrong
 
 
-def verify_roles(scenario: Scenario) -> Scenario:
-    """Every statement keeps to the declared roles of the columns (clause S-2).
+def verify_roles(scenario: Scenario) -> tuple[Plan, ...]:
+    """Every statement keeps to the declared roles of the columns.
+
+    Returns:
+        The plans of the statements, in order.
 
     Raises:
-        SqlError: a statement is outside the supported grammar.
-        RuleViolation: it does not.
+        SqlError: a statement is outside the supported grammar, or does not keep to the roles.
     """
-    for statement in scenario.statements:
-        planned = plan(statement, scenario.tables, len(scenario.holders))
-        for _, message in role_violations(statement, scenario.table(planned.table)):
-            raise RuleViolation(f"{statement.name}: {message}", clause="S-2")
-    return scenario
+    plans = tuple(plan(s, scenario.tables, len(scenario.holders)) for s in scenario.statements)
+    for planned in plans:
+        for name, message in role_violations(planned, scenario.table(planned.table)):
+            raise SqlError(f"{planned.statement.name}: {message}", construct=name)
+    return plans
 
 
-def _all_roles(scenario: Scenario, plans: list[Plan]) -> dict[tuple[str, str], set[ColumnRole]]:
-    """Roles over all statements, by (table, column)."""
+def _all_roles(scenario: Scenario, plans: Sequence[Plan]) -> dict[tuple[str, str], str]:
+    """Roles over all statements in words, by (table, column); columns not used are absent."""
     found: dict[tuple[str, str], set[ColumnRole]] = {}
-    for statement, planned in zip(scenario.statements, plans, strict=True):
-        for name, roles in column_roles(statement, scenario.table(planned.table)).items():
+    for planned in plans:
+        for name, roles in column_roles(planned).items():
             found.setdefault((planned.table, name), set()).update(roles)
-    return found
+    return {key: _role_words(roles) for key, roles in found.items()}
 
 
 # --- warnings -------------------------------------------------------------------------------------
 
 
-def _warnings(scenario: Scenario, plans: list[Plan]) -> Iterator[TypedWarning]:
+def _warnings(scenario: Scenario, plans: Sequence[Plan]) -> Iterator[TypedWarning]:
     if len(scenario.holders) == 2:
         yield TypedWarning(ApprovalWarning.TWO_HOLDERS_ONLY)
     elif scenario.output.min_holders < USUAL_MIN_HOLDERS:
@@ -260,21 +230,21 @@ def _warnings(scenario: Scenario, plans: list[Plan]) -> Iterator[TypedWarning]:
             min_count=scenario.output.min_count,
             usual=USUAL_MIN_COUNT,
         )
-    for statement, planned in zip(scenario.statements, plans, strict=True):
-        yield from _statement_warnings(statement, planned, scenario.table(planned.table))
+    for planned in plans:
+        yield from _statement_warnings(planned, scenario.table(planned.table))
+    roles = _all_roles(scenario, plans)
     for table in scenario.tables:
         asking = sum(planned.table == table.name for planned in plans)
         if asking > 1:
             yield _warning(ApprovalWarning.SEVERAL_STATEMENTS, statements=asking, table=table.name)
-        yield from _column_warnings(table, _all_roles(scenario, plans))
+        yield from _column_warnings(table, roles)
     if scenario.limits.runs > MANY_RUNS:
         yield _warning(ApprovalWarning.MANY_RUNS, runs=scenario.limits.runs)
 
 
-def _statement_warnings(
-    statement: Statement, planned: Plan, contract: TableContract
-) -> Iterator[TypedWarning]:
-    for name, roles in sorted(column_roles(statement, contract).items()):
+def _statement_warnings(planned: Plan, contract: TableContract) -> Iterator[TypedWarning]:
+    statement = planned.statement
+    for name, roles in column_roles(planned).items():
         if contract.column(name).grade is Grade.SENSITIVE:
             yield _warning(
                 ApprovalWarning.SENSITIVE_COLUMN_USED,
@@ -290,12 +260,12 @@ def _statement_warnings(
             statement=statement.name,
             combinations=math.prod(_choices(p) for p in statement.parameters),
         )
-    if _counts_parts(statement):
+    if any(count.filtered for count in planned.counts):
         yield _warning(ApprovalWarning.FILTERED_COUNTS, statement=statement.name)
 
 
 def _column_warnings(
-    table: TableContract, roles: Mapping[tuple[str, str], set[ColumnRole]]
+    table: TableContract, roles: Mapping[tuple[str, str], str]
 ) -> Iterator[TypedWarning]:
     for column in table.columns:
         name = f"{table.name}.{column.name}"
@@ -317,14 +287,6 @@ def _choices(parameter: Parameter) -> int:
     return len(parameter.levels) or 2
 
 
-def _counts_parts(statement: Statement) -> bool:
-    """Does an aggregate look at only some rows of a cell (FILTER or CASE)?"""
-    tree = sqlglot.parse_one(statement.sql, read="duckdb")
-    return any(True for _ in tree.find_all(exp.Filter)) or any(
-        case.find_ancestor(exp.AggFunc) for case in tree.find_all(exp.Case)
-    )
-
-
 # --- text -----------------------------------------------------------------------------------------
 
 
@@ -336,8 +298,8 @@ def _head(scenario: Scenario, holder: str) -> list[str]:
         "",
         *_pairs([("Scenario", scenario.name), ("Digest", scenario.digest.hex())]),
         "",
-        "Lines with a bar | are quoted from the scenario, that is, from whoever asks. All other",
-        "lines were written by the software on your side.",
+        "Lines with a bar | are words of the scenario, that is, of whoever asks, or SQL from it.",
+        "All other lines were written by the software on your side.",
     ]
 
 
@@ -377,34 +339,37 @@ def _limits(scenario: Scenario) -> list[str]:
     ]
 
 
-def _columns(scenario: Scenario, plans: list[Plan]) -> list[str]:
+def _columns(scenario: Scenario, plans: Sequence[Plan]) -> list[str]:
     lines = ["4. YOUR COLUMNS"]
     roles = _all_roles(scenario, plans)
     for table in scenario.tables:
         lines.append(f"   Table {table.name}, at most {table.max_rows} rows")
         rows = [("column", "grade", "used as", "values", "outside these")]
         for column in table.columns:
-            used = roles.get((table.name, column.name), set())
             rows.append(
                 (
                     column.name,
                     column.grade.name.lower(),
-                    _role_words(used) or "not used",
-                    _values(column) + (", or none" if column.nullable else ""),
+                    roles.get((table.name, column.name), "not used"),
+                    _values(column) + (", or missing" if column.nullable else ""),
                     _OUTSIDE[column.outside],
                 )
             )
         lines += _table(rows)
+        lines.append("   Units, descriptions and levels as declared")
         for column in table.columns:
-            quotes = [
-                q for q in (_shown_levels(column.levels), column.unit, column.description) if q
-            ]
-            if quotes:
-                lines.append(
-                    f"   {table.name}.{column.name}: levels, unit, description as declared"
-                )
-                for quote in quotes:
-                    lines += _quoted(quote)
+            lines += _declared(column)
+    return lines
+
+
+def _declared(column: Column) -> list[str]:
+    """The asker's own words about a column."""
+    lines = []
+    if column.unit or column.description:
+        words = ": ".join(text for text in (column.unit, column.description) if text)
+        lines += _quoted(f"{column.name}: {words}")
+    if column.levels:
+        lines += _quoted(f"{column.name}: {_shown_levels(column.levels)}")
     return lines
 
 
@@ -415,14 +380,15 @@ _OUTSIDE = {
 }
 
 
-def _statements(scenario: Scenario, plans: list[Plan]) -> list[str]:
+def _statements(scenario: Scenario, plans: Sequence[Plan]) -> list[str]:
     lines = ["5. WHAT RUNS ON YOUR NODE, AND WHAT LEAVES IT"]
-    for number, (statement, planned) in enumerate(zip(scenario.statements, plans, strict=True), 1):
-        lines += _statement(scenario, statement, planned, number)
+    for number, planned in enumerate(plans, 1):
+        lines += _statement(scenario, planned, number)
     return lines
 
 
-def _statement(scenario: Scenario, statement: Statement, planned: Plan, number: int) -> list[str]:
+def _statement(scenario: Scenario, planned: Plan, number: int) -> list[str]:
+    statement = planned.statement
     lines = [f"   5.{number} {statement.name}, over the table {planned.table}"]
     if statement.description:
         lines += ["   Description", *_quoted(statement.description)]
@@ -431,14 +397,12 @@ def _statement(scenario: Scenario, statement: Statement, planned: Plan, number: 
         lines.append(f"   Parameter :{parameter.name}, chosen at each run: {_kind(parameter)}")
         if parameter.levels:
             lines += _quoted(_shown_levels(parameter.levels))
-    example = {parameter.name: _first_choice(parameter) for parameter in statement.parameters}
-    shown = "".join(f", here with {p.name} = {_shown_value(p)}" for p in statement.parameters)
     lines += _wrapped(
-        "What your node runs over your rows (regenerated from the SQL above, numbers as integers in"
-        f" their last declared decimal{shown})",
+        "What your node runs over your rows: made from the SQL above, on your side; numbers are"
+        " integers in their last declared decimal.",
         "   ",
     )
-    lines += _quoted(bind(planned, example).node_sql())
+    lines += _quoted(planned.node_sql())
     n = len(scenario.holders)
     lines.append(f"   Leaves your node, encrypted so that only the sum over all {n} holders opens:")
     lines += _wrapped(
@@ -462,7 +426,8 @@ def _released(scenario: Scenario) -> list[str]:
             f"To {scenario.data_user}, and only after the checker's examination: per cell the"
             f" outputs of the SQL above, if at least {scenario.output.min_count} rows and at least"
             f" {scenario.output.min_holders} of the {len(scenario.holders)} holders contribute."
-            " All other cells are withheld; their sums are never sent.",
+            " All other cells are withheld: the checker sees their counts, and their other sums are"
+            " never sent.",
             "   ",
         ),
         *_wrapped(
@@ -526,18 +491,6 @@ def _kind(parameter: Parameter) -> str:
     return f"{parameter.type.name.lower()}, {low} to {high}"
 
 
-def _first_choice(parameter: Parameter) -> ParameterValue:
-    if parameter.minimum is not None:
-        return parameter.minimum
-    return parameter.levels[0] if parameter.levels else False
-
-
-def _shown_value(parameter: Parameter) -> str:
-    if parameter.minimum is not None:
-        return _unscaled(parameter.minimum, parameter.decimals)
-    return "its first level" if parameter.levels else "false"
-
-
 def _shown_levels(levels: tuple[str, ...]) -> str:
     return ", ".join(json.dumps(level, ensure_ascii=False) for level in levels)
 
@@ -584,15 +537,23 @@ def _quoted(text: str) -> list[str]:
 
 
 def _pieces(text: str, width: int) -> Iterator[str]:
-    piece, used = "", 0
-    for character in text:
+    """Cut a line to the width, after a space where there is one in the last third."""
+    while (end := _fitting(text, width)) < len(text):
+        space = text.rfind(" ", end * 2 // 3, end)
+        end = end if space < 0 else space + 1
+        yield text[:end]
+        text = text[end:]
+    if text:
+        yield text
+
+
+def _fitting(text: str, width: int) -> int:
+    """How many characters fit in ``width`` columns of a terminal."""
+    used = 0
+    for index, character in enumerate(text):
         # Wide characters take two columns. A fixed boundary instead of Unicode tables, so that
         # every version of Python writes the same report.
-        columns = 2 if ord(character) >= 0x1100 else 1
-        if used + columns > width:
-            yield piece
-            piece, used = "", 0
-        piece += character
-        used += columns
-    if piece:
-        yield piece
+        used += 2 if ord(character) >= 0x1100 else 1
+        if used > width:
+            return index
+    return len(text)

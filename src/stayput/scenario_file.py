@@ -414,8 +414,8 @@ class _Reader:
         return self._make(node, where, lambda: TableContract(name, at, columns, rows))
 
     def _column(self, node: Node, where: str, name: str) -> Column | None:
-        fields = self._mapping(node, where, _COLUMN_KEYS, ["type", "grade"])
         before = len(self.errors)
+        fields = self._mapping(node, where, _COLUMN_KEYS, ["type", "grade"])
         kind, decimals, low, high, levels = self._domain(node, fields, where)
         grade = self._of(fields, "grade", lambda n, w: self._word(n, w, Grade), where)
         outside = self._optional(
@@ -489,8 +489,8 @@ class _Reader:
         return self._named(node, where, "parameter", self._parameter)
 
     def _parameter(self, node: Node, where: str, name: str) -> Parameter | None:
-        fields = self._mapping(node, where, _PARAMETER_KEYS, ["type"])
         before = len(self.errors)
+        fields = self._mapping(node, where, _PARAMETER_KEYS, ["type"])
         kind, decimals, low, high, levels = self._domain(node, fields, where)
         if len(self.errors) > before or kind is None:
             return None
@@ -580,7 +580,7 @@ class _Reader:
                 )
                 continue
             contract = next(table for table in tables if table.name == planned.table)
-            for column_name, message in role_violations(statement, contract):
+            for column_name, message in role_violations(planned, contract):
                 self._wrong(
                     sql,
                     where,
