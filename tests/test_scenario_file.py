@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from stayput.errors import ScenarioError
 from stayput.scenario import ColumnRole, ColumnType, Grade, Limits, OutputPolicy, Outside, Scenario
 from stayput.scenario_file import (
-    MAX_FILE_CHARACTERS,
     check_scenario_file,
     parse_scenario_file,
     parse_tables,
 )
+from stayput.strict_yaml import MAX_FILE_CHARACTERS
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "src" / "stayput" / "demo_data" / "nyc-delays.yaml"

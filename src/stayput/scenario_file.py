@@ -20,9 +20,8 @@ import enum
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from stayput.approval import role_violations
@@ -50,12 +49,15 @@ from stayput.scenario import (
     TableContract,
 )
 from stayput.sql import plan
-
-MAX_FILE_CHARACTERS = 512 * 1024
-"""Room for the largest sensible level list; a longer file is refused before it is parsed."""
-
-MAX_YAML_DEPTH = 12
-"""A scenario has 6 levels of nesting; more is a mistake or an attack on the parser."""
+from stayput.strict_yaml import (
+    compose,
+    describe_node,
+    join,
+    mistake,
+    number_hint,
+    shown,
+    trap,
+)
 
 DEFAULT_MAX_ROWS = 10**9
 DEFAULT_MIN_COUNT = 10  # the "rule of 10": ABS DataLab, acro 1.0.2 safe_threshold
@@ -81,7 +83,6 @@ _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 _DECIMAL = re.compile(r"(-?)(0|[1-9][0-9]{0,18})(?:\.([0-9]{1,18}))?")
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
-_ROOT = "scenario file"
 
 E = TypeVar("E", bound=enum.Enum)
 T = TypeVar("T")
@@ -141,94 +142,6 @@ def _first(errors: list[ScenarioError]) -> ScenarioError:
     )
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Composes nodes with positions; constructs nothing.  What is refused here is refused before
-    the tree is built, so an alias bomb never unfolds."""
-
-    _depth = 0
-
-    def compose_node(self, parent: Node | None, index: Any) -> Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise _syntax(
-                "anchors (&) and aliases (*) are not allowed",
-                event.start_mark,
-                "write the value out; if a text begins with & or *, quote it",
-            )
-        if getattr(event, "tag", None) is not None:
-            raise _syntax(
-                "tags (!) are not allowed",
-                event.start_mark,
-                "remove the tag; if a text begins with !, quote it",
-            )
-        self._depth += 1
-        if self._depth > MAX_YAML_DEPTH:
-            raise _syntax("the file is nested too deeply", event.start_mark, "")
-        node: Node | None = super().compose_node(parent, index)
-        self._depth -= 1
-        return node
-
-
-def _syntax(message: str, mark: yaml.Mark | None, hint: str) -> ScenarioError:
-    if mark is None:
-        return ScenarioError(message, hint=hint, where=_ROOT)
-    return ScenarioError(
-        message, hint=hint, line=mark.line + 1, column=mark.column + 1, where=_ROOT
-    )
-
-
-def _compose(text: str) -> Node:
-    """The node tree of the file.
-
-    Raises:
-        ScenarioError: too long, not YAML, or YAML outside the strict subset.
-    """
-    if len(text) > MAX_FILE_CHARACTERS:
-        raise _syntax(
-            f"the file has more than {MAX_FILE_CHARACTERS} characters",
-            None,
-            "a level list this long is an identifier: group it",
-        )
-    try:
-        loader = _StrictLoader(text)
-        try:
-            node = loader.get_single_node()
-        finally:
-            loader.dispose()
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
-        code = error.character if isinstance(error.character, int) else ord(error.character)
-        raise ScenarioError(
-            f"the character U+{code:04X} is not allowed",
-            line=line,
-            column=column,
-            where=_ROOT,
-            hint="it does not show on a screen: remove it",
-        ) from None
-    except yaml.MarkedYAMLError as error:
-        raise _syntax(
-            f"not YAML: {error.problem or error.context}",
-            error.problem_mark or error.context_mark,
-            _yaml_hint(error.problem or ""),
-        ) from None
-    if node is None:
-        raise _syntax("the file is empty", None, "begin with:  scenario: my-question")
-    return node
-
-
-def _yaml_hint(problem: str) -> str:
-    if "\\t" in problem:
-        return "indent with spaces, not with tabs"
-    if "mapping values are not allowed" in problem or "expected <block end>" in problem:
-        return "check the indentation; a text that contains ': ' needs quotes"
-    if "another document" in problem:
-        return "one file holds one scenario: remove the line ---"
-    if "cannot start any token" in problem:
-        return "quote a text that begins with @, `, % or |"
-    return "check indentation, quotes and brackets around this place"
-
-
 class _Reader:
     """Walks the node tree once and collects mistakes; every ``None`` it returns has one."""
 
@@ -237,7 +150,7 @@ class _Reader:
         self._lines = _LINE_BREAK.split(text)
         self._sql_nodes: dict[str, ScalarNode] = {}  # by statement
         try:
-            self._root: Node | None = _compose(text)
+            self._root: Node | None = compose(text)
         except ScenarioError as error:
             self._root = None
             self.errors.append(error)
@@ -377,7 +290,7 @@ class _Reader:
     def _min_holders(self, node: Node, where: str) -> int:
         value = self._integer(node, where, 1, 65_536)
         if value == 1:
-            raise _mistake(
+            raise mistake(
                 node,
                 where,
                 "min_holders is at least 2",
@@ -542,14 +455,14 @@ class _Reader:
         if items is None:
             return None
         if len(items) > MAX_LEVELS:
-            raise _mistake(
+            raise mistake(
                 node,
                 where,
                 f"more than {MAX_LEVELS} levels",
                 "a list this long is an identifier: group it",
             )
         if "__other__" in items:
-            raise _mistake(
+            raise mistake(
                 node,
                 where,
                 "__other__ is reserved",
@@ -610,7 +523,7 @@ class _Reader:
         text = self._scalar(node, where)
         text = text.rstrip()
         if not text:
-            raise _mistake(node, where, "the SQL is empty")
+            raise mistake(node, where, "the SQL is empty")
         return self._showable(node, where, text, MAX_SQL)
 
     # --- shapes -----------------------------------------------------------------------------------
@@ -633,10 +546,10 @@ class _Reader:
 
     def _pairs(self, node: Node, where: str) -> list[tuple[ScalarNode, Node]]:
         if not isinstance(node, MappingNode):
-            raise _mistake(
+            raise mistake(
                 node,
                 where,
-                f"expected keys and values, found {_kind(node)}",
+                f"expected keys and values, found {describe_node(node)}",
                 "write  key: value  lines, indented by two spaces",
             )
         pairs = []
@@ -647,8 +560,8 @@ class _Reader:
             elif key.value in seen:
                 self._wrong(
                     key,
-                    _join(where, key.value),
-                    f"{_shown(key.value)} appears twice",
+                    join(where, key.value),
+                    f"{shown(key.value)} appears twice",
                     f"the first one is in line {seen[key.value]}",
                 )
             else:
@@ -662,12 +575,12 @@ class _Reader:
         name = key.value
         if name in _NOT_YET:
             hint = "this version cannot do that yet: remove it (see docs/caveats.md)"
-            self._wrong(key, _join(where, name), f"{name} is not supported yet", hint)
+            self._wrong(key, join(where, name), f"{name} is not supported yet", hint)
             return
         free = [candidate for candidate in allowed if candidate not in found]
         near = difflib.get_close_matches(name.lower().replace("-", "_"), free, 1, 0.6)
         hint = f"did you mean {near[0]}?" if near else "known here: " + ", ".join(allowed)
-        self._wrong(key, _join(where, name), f"unknown key {_shown(name)}", hint)
+        self._wrong(key, join(where, name), f"unknown key {shown(name)}", hint)
 
     def _named(
         self, node: Node, where: str, kind: str, read: Callable[[Node, str, str], T | None]
@@ -675,10 +588,10 @@ class _Reader:
         """A mapping from names (plain SQL identifiers) to things of one kind."""
         pairs = self._pairs(node, where)
         if not pairs:
-            raise _mistake(node, where, f"there is no {kind}")
+            raise mistake(node, where, f"there is no {kind}")
         items: list[T | None] = []
         for key, value in pairs:
-            at = _join(where, key.value)
+            at = join(where, key.value)
             name = self._attempt(lambda n, w: self._identifier(n, w, kind), key, at)
             # A bad name does not hide the mistakes below it.
             item = self._attempt(functools.partial(_with_name, read, name or "unnamed"), value, at)
@@ -690,11 +603,14 @@ class _Reader:
         self, node: Node, where: str, read: Callable[[Node, str], T | None]
     ) -> tuple[T, ...] | None:
         if not isinstance(node, SequenceNode):
-            raise _mistake(
-                node, where, f"expected a list, found {_kind(node)}", "write it as [one, two]"
+            raise mistake(
+                node,
+                where,
+                f"expected a list, found {describe_node(node)}",
+                "write it as [one, two]",
             )
         if not node.value:
-            raise _mistake(node, where, "the list is empty")
+            raise mistake(node, where, "the list is empty")
         items = [self._attempt(read, item, f"{where}[{i}]") for i, item in enumerate(node.value)]
         complete = [item for item in items if item is not None]
         return tuple(complete) if len(complete) == len(items) else None
@@ -706,40 +622,40 @@ class _Reader:
         if twice is None:
             return items
         at = [child for child in node.value if child.value == twice][1]
-        raise _mistake(at, where, f"{kind} {_shown(twice)} is listed twice")
+        raise mistake(at, where, f"{kind} {shown(twice)} is listed twice")
 
     # --- scalars ----------------------------------------------------------------------------------
 
     def _scalar(self, node: Node, where: str) -> str:
         """Text; what YAML would take for something else is a mistake with a hint."""
         if not isinstance(node, ScalarNode):
-            raise _mistake(node, where, f"expected a text, found {_kind(node)}")
-        trap = _trap(node)
-        if trap is not None:
-            raise _mistake(node, where, *trap)
+            raise mistake(node, where, f"expected a text, found {describe_node(node)}")
+        misread = trap(node)
+        if misread is not None:
+            raise mistake(node, where, *misread)
         return str(node.value)
 
     def _line(self, node: Node, where: str) -> str:
         text = self._scalar(node, where)
         text = text.strip()
         if not text or "\n" in text:
-            raise _mistake(node, where, "expected one line of text")
+            raise mistake(node, where, "expected one line of text")
         return self._showable(node, where, text, MAX_LINE)
 
     def _text(self, node: Node, where: str) -> str:
         text = self._scalar(node, where)
         if not text.strip():
-            raise _mistake(node, where, "the text is empty")
+            raise mistake(node, where, "the text is empty")
         return self._showable(node, where, text.strip(), MAX_TEXT)
 
     def _showable(self, node: Node, where: str, text: str, limit: int) -> str:
         if len(text) > limit:
-            raise _mistake(node, where, f"the text has more than {limit} characters")
+            raise mistake(node, where, f"the text has more than {limit} characters")
         found = UNSHOWABLE.search(text.replace("\t", " "))
         if found is None and ("\t" not in text or where.endswith(".sql")):
             return text
         code = ord(found[0]) if found else 9
-        raise _mistake(
+        raise mistake(
             node,
             where,
             f"the text has the character U+{code:04X}",
@@ -751,10 +667,10 @@ class _Reader:
         if SLUG.fullmatch(text):
             return text
         near = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-        raise _mistake(
+        raise mistake(
             node,
             where,
-            f"{_shown(text)} is no name",
+            f"{shown(text)} is no name",
             "small letters, digits and hyphens, a letter first"
             + (f", such as {near}" if SLUG.fullmatch(near) else ""),
         )
@@ -764,10 +680,10 @@ class _Reader:
         if IDENTIFIER.fullmatch(text):
             return text
         near = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
-        raise _mistake(
+        raise mistake(
             node,
             where,
-            f"{_shown(text)} is no name of a {kind}",
+            f"{shown(text)} is no name of a {kind}",
             "small letters, digits and underscores, a letter first"
             + (f", such as {near}" if IDENTIFIER.fullmatch(near) else ""),
         )
@@ -775,8 +691,11 @@ class _Reader:
     def _word(self, node: Node, where: str, kind: type[E]) -> E:
         words = [member.name.lower() for member in kind]
         if not isinstance(node, ScalarNode):
-            raise _mistake(
-                node, where, f"expected a word, found {_kind(node)}", "one of " + ", ".join(words)
+            raise mistake(
+                node,
+                where,
+                f"expected a word, found {describe_node(node)}",
+                "one of " + ", ".join(words),
             )
         if node.value in words:
             return kind[node.value.upper()]
@@ -786,30 +705,28 @@ class _Reader:
         hint = "one of " + ", ".join(words) + (f"; did you mean {near}?" if near else "")
         if node.value.lower() in _UNSUPPORTED_TYPES and kind is ColumnType:
             hint = _UNSUPPORTED_TYPES[node.value.lower()]
-        raise _mistake(node, where, f"{_shown(node.value)} is not known here", hint)
+        raise mistake(node, where, f"{shown(node.value)} is not known here", hint)
 
     def _truth(self, node: Node, where: str) -> bool:
         if isinstance(node, ScalarNode) and node.style is None and node.value in ("true", "false"):
             return bool(node.value == "true")
-        raise _mistake(node, where, "expected true or false", "write it without quotes")
+        raise mistake(node, where, "expected true or false", "write it without quotes")
 
     def _number(self, node: Node, where: str, what: str) -> str:
         if not isinstance(node, ScalarNode):
-            raise _mistake(node, where, f"expected {what}, found {_kind(node)}")
+            raise mistake(node, where, f"expected {what}, found {describe_node(node)}")
         if node.style is not None:
-            raise _mistake(
-                node, where, f"expected {what}, found a quoted text", "remove the quotes"
-            )
+            raise mistake(node, where, f"expected {what}, found a quoted text", "remove the quotes")
         return str(node.value)
 
     def _integer(self, node: Node, where: str, low: int, high: int) -> int:
         text = self._number(node, where, "a whole number")
         if not _INTEGER.fullmatch(text):
-            raise _mistake(
-                node, where, f"expected a whole number, found {_shown(text)}", _number_hint(text)
+            raise mistake(
+                node, where, f"expected a whole number, found {shown(text)}", number_hint(text)
             )
         if not low <= int(text) <= high:
-            raise _mistake(node, where, f"{text} is outside {low} to {high}")
+            raise mistake(node, where, f"{text} is outside {low} to {high}")
         return int(text)
 
     def _scaled(self, node: Node, where: str, decimals: int) -> int:
@@ -817,12 +734,10 @@ class _Reader:
         text = self._number(node, where, "a number")
         match = _DECIMAL.fullmatch(text)
         if match is None:
-            raise _mistake(
-                node, where, f"expected a number, found {_shown(text)}", _number_hint(text)
-            )
+            raise mistake(node, where, f"expected a number, found {shown(text)}", number_hint(text))
         sign, whole, part = match[1], match[2], match[3] or ""
         if len(part) > decimals:
-            raise _mistake(
+            raise mistake(
                 node,
                 where,
                 f"{text} has {len(part)} decimals, but {decimals} are declared",
@@ -832,7 +747,7 @@ class _Reader:
             )
         value = int(whole + part.ljust(decimals, "0"))
         if value > MAX_NUMBER:
-            raise _mistake(
+            raise mistake(
                 node,
                 where,
                 f"{text} is too large",
@@ -843,27 +758,27 @@ class _Reader:
     def _end_of_day(self, node: Node, where: str) -> int:
         """The first second after a day, UTC: ``valid_until`` includes its day."""
         if not isinstance(node, ScalarNode):
-            raise _mistake(
-                node, where, f"expected a date, found {_kind(node)}", "such as 2027-06-30"
+            raise mistake(
+                node, where, f"expected a date, found {describe_node(node)}", "such as 2027-06-30"
             )
         match = _DATE.fullmatch(node.value)
         if match is None:
             hint = "write year-month-day, such as 2027-06-30; it means the end of that day, UTC"
-            raise _mistake(node, where, f"{_shown(node.value)} is no date", hint)
+            raise mistake(node, where, f"{shown(node.value)} is no date", hint)
         try:
             day = datetime.date(int(match[1]), int(match[2]), int(match[3]))
             after = day + datetime.timedelta(days=1)
         except (ValueError, OverflowError):
-            raise _mistake(node, where, f"{node.value} is not in the calendar") from None
+            raise mistake(node, where, f"{node.value} is not in the calendar") from None
         seconds = (after - datetime.date(1970, 1, 1)).days * 86_400
         if seconds <= 0:
-            raise _mistake(node, where, f"{node.value} is long over")
+            raise mistake(node, where, f"{node.value} is long over")
         return seconds
 
     # --- mistakes ---------------------------------------------------------------------------------
 
     def _wrong(self, node: Node, where: str, message: str, hint: str = "") -> None:
-        self.errors.append(_mistake(node, where, message, hint))
+        self.errors.append(mistake(node, where, message, hint))
 
     def _attempt(self, read: Callable[[Node, str], T], node: Node, where: str) -> T | None:
         """Read one thing; note its mistake, so that the rest of the file is still read."""
@@ -883,7 +798,7 @@ class _Reader:
         """Read one field; a missing one has been reported with its mapping."""
         if key not in fields:
             return None
-        return self._attempt(read, fields[key], _join(where, key))
+        return self._attempt(read, fields[key], join(where, key))
 
     def _optional(
         self,
@@ -901,90 +816,17 @@ class _Reader:
         try:
             return make()
         except ValueError as error:
-            raise _mistake(node, where, str(error)) from None
+            raise mistake(node, where, str(error)) from None
 
 
 def _with_name(read: Callable[[Node, str, str], T], name: str, node: Node, where: str) -> T:
     return read(node, where, name)
 
 
-def _mistake(node: Node, where: str, message: str, hint: str = "") -> ScenarioError:
-    mark = node.start_mark
-    return ScenarioError(
-        message, hint=hint, line=mark.line + 1, column=mark.column + 1, where=where or _ROOT
-    )
-
-
 def _given(value: T | None) -> T:
     if value is None:
         raise AssertionError("unreachable: whatever is missing has been reported as a mistake")
     return value
-
-
-def _join(where: str, key: str) -> str:
-    return f"{where}.{key}" if where else key
-
-
-def _kind(node: Node) -> str:
-    if isinstance(node, MappingNode):
-        return "keys and values"
-    if isinstance(node, SequenceNode):
-        return "a list"
-    if isinstance(node, ScalarNode) and (node.value or node.style):
-        return f"the text {_shown(node.value)}"
-    return "nothing"
-
-
-def _shown(text: str) -> str:
-    """Text of the file as an error message may repeat it: short, nothing invisible."""
-    safe = UNSHOWABLE.sub("\N{REPLACEMENT CHARACTER}", text.replace("\n", " "))
-    return f"'{safe}'" if len(safe) <= 60 else f"'{safe[:60]}…'"
-
-
-def _trap(node: ScalarNode) -> tuple[str, str] | None:
-    """Message and hint when a plain scalar that should be text means something else in YAML."""
-    kind = node.tag.rpartition(":")[2]
-    if node.style is not None or kind == "str":
-        return None
-    value = _shown(node.value)
-    quoted = f'write "{node.value}" in quotes'
-    if kind == "null":
-        return "there is no text here", "write one after the colon"
-    if kind == "bool":
-        truth = "false" if node.value.lower() in ("no", "off", "false", "n") else "true"
-        return f"{value} without quotes means {truth} in YAML", quoted
-    meaning = {
-        "int": "a number",
-        "float": "a number",
-        "timestamp": "a date",
-        "merge": "a merge key",
-    }.get(kind, "something else")
-    return f"{value} without quotes means {meaning} in YAML, not a text", quoted
-
-
-def _number_hint(text: str) -> str:
-    hints = (
-        (r"[+-]?[0-9][0-9_]*_[0-9_]*(\.[0-9]+)?", "write the digits without underscores"),
-        (r"[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?", "write the digits without separators"),
-        (r"[+-]?[0-9]+,[0-9]+", "the decimal mark is a point"),
-        (r"-?0o?[0-9]+(\.[0-9]+)?", "leading zeros mean octal in YAML: write it without them"),
-        (r"[+-]?0[xXbB][0-9a-fA-F_]+", "write it in decimal digits"),
-        (r"[+-]?([0-9]*\.)?[0-9]+[eE][+-]?[0-9]+", "write it out, without an exponent"),
-        (r"[+-]?[0-9]+(:[0-9]{1,2})+", "YAML reads this in base 60: write one number in one unit"),
-        (r"\+[0-9.]+", "leave out the plus sign"),
-        (r"-?\.[0-9]+", "write a 0 before the point"),
-        (r"-?[0-9]+\.", "write digits after the point, or leave it out"),
-        (r"-?[0-9]+\.[0-9]+", "a whole number has no point"),
-        (r"[+-]?\.?(inf|nan)", "every number needs a finite bound"),
-        (
-            r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*",
-            "dates are not supported: use a number of days or months",
-        ),
-    )
-    for pattern, hint in hints:
-        if re.fullmatch(pattern, text, re.IGNORECASE):
-            return hint
-    return "write digits, such as 12"
 
 
 def _missing_hint(key: str) -> str:
