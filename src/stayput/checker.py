@@ -99,10 +99,11 @@ class Checker:
             Unavailable: the coordinator cannot be reached; call again.
             VerificationError: the log does not stand; do not call again.
         """
-        moved = self.replica.catch_up(self._link, wait_ms=wait_ms) > 0
+        waiting = not self.replica.instructions(self._identity.name)
+        moved = self.replica.catch_up(self._link, wait_ms=wait_ms if waiting else 0) > 0
         for run in [run for run in self._counts if self.replica.session.runs[run].over]:
             del self._counts[run]
-        for instruction in tuple(self.replica.session.instructions(self._identity.name)):
+        for instruction in self.replica.instructions(self._identity.name):
             moved = self._obey(instruction) or moved
         return self._deliver() or moved
 

@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from stayput.approval import approval_report, required_waivers
 from stayput.checker import Checker
 from stayput.client import Client
 from stayput.coordinator import Coordinator
+from stayput.crypto import signing
 from stayput.engines.duckdb import SourceSpec
 from stayput.identity import Identity, create_identity, member_card
 from stayput.link import CoordinatorLink, LogPage
@@ -22,7 +24,7 @@ from stayput.membership import Members, form_member_list, verify_member_list
 from stayput.node import Node, Stager
 from stayput.replica import Replica
 from stayput.scenario import Scenario
-from stayput.steps import Member, Role, Round
+from stayput.steps import Decision, Member, Role, Round, ScenarioReviewed
 from stayput.store.journal import Journal
 from stayput.store.ledger import STORAGE_KEY, Ledger
 
@@ -212,18 +214,19 @@ class Federation:
         )
 
     def approve(self, scenario: Scenario) -> None:
-        """Every holder reviews and approves, with the waivers that the scenario needs."""
-        from stayput.review import approve  # noqa: PLC0415
-
+        """Every holder approves, with the waivers that the scenario needs."""
         for name in self.holders:
-            approve(
-                self._of(name),
-                self.nodes[name].replica,
-                self.link(name),
-                self._ledgers[name],
-                scenario.digest,
-                clock=self.clock,
+            report = approval_report(scenario, name)
+            self._ledgers[name].approve(scenario.digest, report.digest, scenario.limits.runs)
+            step = ScenarioReviewed(
+                scenario=scenario.digest,
+                holder=name,
+                decision=Decision.APPROVED,
+                report=report.digest,
+                time=self.clock(),
+                waivers=required_waivers(scenario),
             )
+            self.link(name).review_scenario(signing.sign(step, self._of(name).signing_key))
 
     def settle(self, *, rounds: int = 50) -> None:
         """Let everybody work until nobody has anything to do.

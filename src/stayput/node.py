@@ -122,12 +122,13 @@ class Node:
             Unavailable: the coordinator cannot be reached; call again.
             VerificationError: the log does not stand; do not call again.
         """
-        moved = self.replica.catch_up(self._link, wait_ms=wait_ms) > 0
+        waiting = not self.replica.instructions(self._identity.name)
+        moved = self.replica.catch_up(self._link, wait_ms=wait_ms if waiting else 0) > 0
         for run in self._ledger.unfinished():
             state = self.replica.session.runs.get(run)
             if state is not None and state.over:
                 self._ledger.close_run(run)
-        for instruction in tuple(self.replica.session.instructions(self._identity.name)):
+        for instruction in self.replica.instructions(self._identity.name):
             assert isinstance(instruction, Contribute)
             moved = self._obey(instruction) or moved
         return moved

@@ -14,7 +14,7 @@ from __future__ import annotations
 from stayput.errors import RuleViolation, VerificationError
 from stayput.link import CoordinatorLink, LogPage
 from stayput.membership import Members
-from stayput.session import Session
+from stayput.session import Instruction, Session
 from stayput.store.journal import Mirror
 from stayput.tlog import merkle
 from stayput.tlog.checkpoint import Checkpoint, verify_checkpoint
@@ -57,6 +57,10 @@ class Replica:
     def checkpoint(self) -> bytes:
         """The newest verified checkpoint, empty before the first."""
         return self._mirror.checkpoint()
+
+    def instructions(self, party: str) -> tuple[Instruction, ...]:
+        """What ``party`` has to do now, as far as this copy knows."""
+        return tuple(self.session.instructions(party)) if self.size else ()
 
     def catch_up(self, link: CoordinatorLink, *, wait_ms: int = 0) -> int:
         """Fetch, verify and store what is new.

@@ -1,0 +1,187 @@
+"""The promises hold after every moment of a federation in bad weather.
+
+Each seed is another history of lost, repeated, late and reordered messages and of processes that
+die before or after any write.  Calm returns at the end, and every run must then be answered
+correctly or have failed cleanly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from pathlib import Path
+
+import pets
+import pytest
+from chaos import ChaosFederation, Death, Weather, deadly_disk
+
+from stayput import documents
+from stayput.audit import verify_log
+from stayput.client import Result
+from stayput.errors import RunFailure, StayputError, Unavailable
+from stayput.federation import Federation
+from stayput.session import RunPhase, ScenarioPhase, Session
+from stayput.steps import Contributed, ResultReleased
+
+START = 1_790_000_000
+
+
+@dataclasses.dataclass
+class Clock:
+    now: int = START
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@dataclasses.dataclass
+class World:
+    federation: ChaosFederation
+    weather: Weather
+    scenario: bytes
+    log: list[bytes] = dataclasses.field(default_factory=list)
+
+    def verify_promises(self) -> Session:
+        """What must hold at every moment."""
+        journal = self.federation._journals[self.federation.coordinator_name]
+        log = list(journal.entries())
+        assert log[: len(self.log)] == self.log, "history was rewritten"
+        self.log = log
+        report = verify_log(log, journal.checkpoint(), self.federation.members)
+        assert report.finding is None, report.finding
+        releases = Counter(s.run for s in report.steps if isinstance(s, ResultReleased))
+        assert all(count == 1 for count in releases.values()), "released twice"
+        parts = Counter(
+            (s.run, s.round, s.holder) for s in report.steps if isinstance(s, Contributed)
+        )
+        assert all(count == 1 for count in parts.values()), "a part in two versions"
+        for name in self.federation.holders:
+            ledger = self.federation._ledgers[name]
+            assert ledger.charged(self.scenario) <= 40, "budget overspent"
+        return report.session
+
+
+def make_world(root: Path, weather: Weather, clock: Clock | None = None) -> World:
+    stagers = {holder: pets.TableStager(pets.rows_of(holder)) for holder in pets.HOLDERS}
+    loss, death = weather.loss, weather.death
+    weather.calm()
+    federation = ChaosFederation(
+        weather,
+        root,
+        holders=pets.HOLDERS,
+        checker="office",
+        user="asker",
+        coordinator="hub",
+        sources=pets.sources(root),
+        stager=lambda name: stagers[name],
+        clock=clock or Clock(),
+        paillier_bits=2048,
+    )
+    scenario = federation.client.propose(pets.TEXT)
+    federation.approve(federation.client.scenario(scenario))
+    assert federation.client.state(scenario).phase is ScenarioPhase.SEALED
+    weather.loss, weather.death = loss, death
+    return World(federation, weather, scenario)
+
+
+def assert_right(result: Result) -> None:
+    """The released table equals DuckDB on the pooled rows, cell by cell."""
+    checked = result.verify().result
+    youngest = {a.name: a.value for a in checked.arguments}.get("youngest", 0)
+    rows = [row for holder in pets.HOLDERS for row in pets.rows_of(holder)]
+    truth = pets.pooled(rows, int(youngest))
+    for row in result.table.to_pylist():
+        if row["pets"] is None:
+            assert row["colour"] not in ("red", "green") or int(youngest) > 0
+            continue
+        count, mean, deviation = truth[row["colour"]]
+        assert row["pets"] == count
+        if "mean" in row:
+            assert math.isclose(row["mean"], mean, rel_tol=1e-9)
+            assert math.isclose(row["sd"], deviation, rel_tol=1e-9)
+        assert row["colour"] not in ("white", "blue"), "a small cell was released"
+
+
+def order(federation: Federation, scenario: bytes, statement: str, youngest: int) -> None:
+    parameters = {"youngest": youngest} if statement == "by_colour" else {}
+    federation.client.run(scenario, statement, **parameters)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_bad_weather(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    storm(tmp_path, seed, moments=250, monkeypatch=monkeypatch)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(100, 160))
+def test_long_bad_weather(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    storm(tmp_path, seed, moments=1500, monkeypatch=monkeypatch)
+
+
+def storm(tmp_path: Path, seed: int, moments: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    weather = Weather(seed)
+    world = make_world(tmp_path, weather)
+    federation, dice = world.federation, weather.dice
+    with deadly_disk(weather, monkeypatch):
+        for moment in range(moments):
+            if moment % 40 == 0:
+                try:
+                    statement = dice.choice(["by_colour", "numbers"])
+                    order(federation, world.scenario, statement, dice.randint(0, 3))
+                except Unavailable:
+                    pass
+                except Death:
+                    federation.revive_client()
+            federation.some_moment()
+            if moment % 10 == 0:
+                with monkeypatch.context() as calm:
+                    calm.setattr(weather, "death", 0.0)
+                    world.verify_promises()
+    weather.calm()
+    federation.settle()
+    session = world.verify_promises()
+    outcomes = Counter(run.phase for run in session.runs.values())
+    assert set(outcomes) <= {RunPhase.RELEASED, RunPhase.FAILED}, outcomes
+    assert outcomes[RunPhase.RELEASED] > 0
+    for run in session.runs:
+        try:
+            assert_right(federation.client.wait_for(run, timeout=0))
+        except RunFailure as failure:
+            assert failure.reason in ("STATE_LOST", "TIMED_OUT")
+    federation.close()
+
+
+def test_who_stays_away_for_too_long_fails_the_run(tmp_path: Path) -> None:
+    clock = Clock()
+    world = make_world(tmp_path, Weather(0, loss=0, death=0), clock)
+    federation = world.federation
+    order(federation, world.scenario, "numbers", 0)
+    for name in ("north", "south"):
+        federation.nodes[name].work()
+    clock.now += 601
+    federation.coordinator.tick()
+    (run,) = world.verify_promises().runs.values()
+    assert run.failure is not None
+    assert run.failure.name == "TIMED_OUT"
+    federation.settle()  # the late node finds the run over and does nothing
+    with pytest.raises(RunFailure, match="stayed away"):
+        federation.client.wait_for(run.ordered.run, timeout=0)
+    federation.close()
+
+
+def test_the_release_is_verified_offline_by_anybody_with_the_member_list(tmp_path: Path) -> None:
+    world = make_world(tmp_path, Weather(0, loss=0, death=0))
+    federation = world.federation
+    order(federation, world.scenario, "by_colour", 1)
+    federation.settle()
+    (run,) = federation.client.replica.session.runs or world.verify_promises().runs
+    result = federation.client.wait_for(run, timeout=0)
+    assert_right(result)
+    bundle = result.bundle
+    for position in range(0, len(bundle), 97):
+        bent = bundle[:position] + bytes([bundle[position] ^ 1]) + bundle[position + 1 :]
+        with pytest.raises(StayputError):
+            Result(bent, federation.members)
+    assert documents.digest(result.verify().scenario) == world.scenario
+    federation.close()
