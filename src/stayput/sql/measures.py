@@ -118,7 +118,7 @@ class Measures:
         self.values: list[ValueMeasure] = []
 
     def count(self, condition: Expr | None, base: Expr | None = None, *, narrowed: bool) -> int:
-        """Index of a count: the rows under ``condition``, ``narrowed`` from those under ``base``."""
+        """Index of a count of the rows under ``condition``, narrowed from those under ``base``."""
         if condition not in self._conditions:
             self._conditions.append(condition)
             self._verify_number()
@@ -337,25 +337,28 @@ def verify_weights(expr: Expr, degree: int) -> None:
                 "// and % are not supported inside an aggregate",
                 "use them in a group key, in WHERE or in FILTER (WHERE …)",
             )
+    columns = columns_of(expr)
+    two_valued = any(_is_two_valued(column) for column in columns)
+    if any(isinstance(node, Parameter) for node in walk(expr)):
+        if two_valued:
+            raise Unsupported(
+                "a column with two possible values is combined with a parameter",
+                "write COUNT(*) FILTER (WHERE flag = 1) and scale the released value",
+            )
+        if not columns:
+            raise Unsupported("a parameter alone is not added up", "use COUNT(*)")
+    if two_valued and len(columns) == 1:
+        return  # becomes two counts, whatever the polynomial
     if _degree(expr) > degree:
         raise Unsupported(
             f"a product of more than {degree} column(s) is not supported here",
             "select rows with FILTER (WHERE …); SUM and AVG take products of two columns",
         )
-    columns = columns_of(expr)
-    if any(_is_two_valued(column) for column in columns):
-        if len(columns) > 1:
-            raise Unsupported(
-                "a column with two possible values selects rows when combined with another",
-                "write SUM(x) FILTER (WHERE flag = 1)",
-            )
-        if any(isinstance(node, Parameter) for node in walk(expr)):
-            raise Unsupported(
-                "a column with two possible values is combined with a parameter",
-                "write COUNT(*) FILTER (WHERE flag = 1) and scale the released value",
-            )
-    if not columns and any(isinstance(node, Parameter) for node in walk(expr)):
-        raise Unsupported("a parameter alone is not added up", "use COUNT(*)")
+    if two_valued:
+        raise Unsupported(
+            "a column with two possible values selects rows when combined with another",
+            "write SUM(x) FILTER (WHERE flag = 1)",
+        )
 
 
 def _is_two_valued(column: Column) -> bool:

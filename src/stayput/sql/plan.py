@@ -378,7 +378,10 @@ class _Planner:
             values = expr.levels
             if OTHER in values or any(not _is_label(level) for level in values):
                 self._reading.refuse(
-                    node, "a label is one line of 1 to 200 characters, not __other__", "rename it"
+                    node,
+                    "a label is one line of 1 to 200 characters, not __other__",
+                    "rename it",
+                    "CASE",
                 )
         else:
             values = self._integers(node, expr)
@@ -426,7 +429,10 @@ class _Planner:
             name = self._name(item, node, index)
             if name.lower() in seen:
                 self._reading.refuse(
-                    item, f"two output columns are called {name}", "give each its own AS name", name
+                    item.args.get("alias") or item,
+                    f"two output columns are called {name}",
+                    "give each its own AS name",
+                    name,
                 )
             seen.add(name.lower())
             if key is not None:
@@ -471,7 +477,10 @@ class _Planner:
             name: str = item.alias
             if not _ALIAS.fullmatch(name):
                 self._reading.refuse(
-                    item, f"{name!r} is no column name", "use letters, digits, underscores", name
+                    item.args["alias"],
+                    f"{name!r} is no column name",
+                    "use letters, digits, underscores",
+                    name,
                 )
             return name
         if type(node) is exp.Column and type(node.this) is exp.Identifier:

@@ -159,6 +159,10 @@ _FUNCTION_HINTS = {
 }
 
 
+_KEYWORDS = ("SELECT", "CASE", "GROUP BY")
+"""Constructs that begin with a keyword, before the first name inside them."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Reading:
     """A parsed statement with what is needed to point into its text."""
@@ -171,16 +175,20 @@ class Reading:
         self, node: exp.Expression, message: str, hint: str, construct: str = ""
     ) -> NoReturn:
         """Raise the SqlError that points at ``node``."""
-        start = _start_of(node)
-        if start is None:
-            start = self._first_token(construct)
-        raise error_at(self.sql, start, message, hint, construct or _describe(node))
+        start = self._place(node, construct)
+        raise error_at(self.sql, start, message, hint, construct or node.key.upper())
 
-    def _first_token(self, construct: str) -> int:
-        for token in self.tokens:
-            if token.text.upper() == construct.upper():
-                return token.start
-        return 0
+    def _place(self, node: exp.Expression, construct: str) -> int:
+        """Offset of the construct: the parser marks names and functions, but no keywords."""
+        found = _start_of(node)
+        same = [t.start for t in self.tokens if t.text.upper() == construct.upper()]
+        if type(node) is exp.Placeholder and same:
+            return same[0] - 1  # its colon
+        if found is None:
+            return same[0] if same else 0
+        if construct in _KEYWORDS:
+            return max((start for start in same if start <= found), default=found)
+        return found
 
 
 def error_at(sql: str, start: int, message: str, hint: str, construct: str) -> SqlError:
@@ -376,7 +384,3 @@ def _parse_error(sql: str, error: ParseError) -> SqlError:
 def _start_of(node: exp.Expression) -> int | None:
     starts = [n.meta["start"] for n in node.walk() if "start" in n.meta]
     return min(starts) if starts else None
-
-
-def _describe(node: exp.Expression) -> str:
-    return node.key.upper()
