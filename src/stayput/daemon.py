@@ -220,7 +220,7 @@ def _work(step: Callable[..., bool], home: Path, report: Report) -> None:
             if pause:
                 report("the coordinator is back")
             pause = 0.0
-        except VerificationError:
+        except (VerificationError, ConfigurationError):
             raise
         except Unavailable as error:
             if not pause:

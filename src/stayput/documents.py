@@ -31,8 +31,8 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_typ
 
 from stayput.errors import DocumentError
 
-MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
-"""No honest document comes near; a longer one is refused before it is parsed."""
+MAX_DOCUMENT_BYTES = 32 * 1024 * 1024
+"""A result of 100,000 cells has some 12 MB; a longer document is refused before it is parsed."""
 
 MAX_DEPTH = 16
 """Nesting of JSON arrays and objects; the deepest document of ours has 9 levels."""

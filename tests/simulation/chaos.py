@@ -4,7 +4,7 @@ processes die at any moment.
 * Messages: :class:`ChaosLink` loses a request, loses a reply, sends twice, or keeps a request back
   to deliver it much later, as a retransmitting network does.
 * Deaths: every transaction of every store may be the last thing a process did, just before or just
-  after it reached the disk (:func:`deadly_disk`).  A party that died is built again from its folder.
+  after it reached the disk (:func:`deadly_disk`).  Who died is built again from its folder.
 
 All randomness comes from one seed, so a failure is a reproduction.
 """

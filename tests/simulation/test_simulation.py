@@ -22,7 +22,7 @@ from stayput.client import Result
 from stayput.errors import RunFailure, StayputError, Unavailable
 from stayput.federation import Federation
 from stayput.session import RunPhase, ScenarioPhase, Session
-from stayput.steps import Contributed, ResultReleased
+from stayput.steps import Contributed, FailureReason, ResultReleased
 
 START = 1_790_000_000
 
@@ -144,11 +144,12 @@ def storm(tmp_path: Path, seed: int, moments: int, monkeypatch: pytest.MonkeyPat
     outcomes = Counter(run.phase for run in session.runs.values())
     assert set(outcomes) <= {RunPhase.RELEASED, RunPhase.FAILED}, outcomes
     assert outcomes[RunPhase.RELEASED] > 0
-    for run in session.runs:
-        try:
+    assert weather.deaths > 0
+    for run, state in session.runs.items():
+        if state.phase is RunPhase.RELEASED:
             assert_right(federation.client.wait_for(run, timeout=0))
-        except RunFailure as failure:
-            assert failure.reason in ("STATE_LOST", "TIMED_OUT")
+        else:
+            assert state.failure in (FailureReason.STATE_LOST, FailureReason.TIMED_OUT)
     federation.close()
 
 

@@ -1,4 +1,4 @@
-"""A small scenario with everything in it, and rows of three holders, for the in-memory federation."""
+"""A small scenario with everything in it, and rows of three holders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ tables:
     columns:
       colour: {type: level, levels: [red, green, blue, white], grade: public}
       age: {type: integer, min: 0, max: 30, grade: internal}
-      weight: {type: decimal, unit: kg, decimals: 1, min: -100, max: 100, nullable: true, grade: internal}
+      weight:
+        {type: decimal, decimals: 1, min: -100, max: 100, nullable: true, grade: internal}
 statements:
   by_colour:
     sql: |
@@ -59,6 +60,18 @@ def rows_of(holder: str, seed: int = 1) -> list[Row]:
     return rows
 
 
+def destroyed() -> Staged:
+    """A staging that came and went without any row."""
+    facts = DeletionFacts(
+        outcome=Outcome.DESTROYED,
+        passed=(DeletionCheck.PROCESS_REAPED,),
+        failed=(),
+        started=1,
+        ended=1,
+    )
+    return Staged(rows=[], receipt=facts)
+
+
 @dataclasses.dataclass
 class TableStager:
     """Stages in this process, so that a thousand runs are quick; the real one has its own tests."""
@@ -75,14 +88,7 @@ class TableStager:
             if self.rows:
                 connection.executemany("INSERT INTO stayput_source VALUES (?, ?, ?)", self.rows)
             found: list[tuple[Any, ...]] = connection.execute(request.sql).fetchall()
-        facts = DeletionFacts(
-            outcome=Outcome.DESTROYED,
-            passed=(DeletionCheck.PROCESS_REAPED,),
-            failed=(),
-            started=1,
-            ended=1,
-        )
-        return Staged(rows=found, receipt=facts)
+        return dataclasses.replace(destroyed(), rows=found)
 
 
 def sources(root: Path) -> dict[str, dict[str, SourceSpec]]:
