@@ -22,7 +22,7 @@ from sqlglot import exp
 
 from stayput.errors import InvalidInput, SqlError
 from stayput.scenario import ParameterValue, Statement, TableContract
-from stayput.sql.formulas import Formula
+from stayput.sql.formulas import Formula, all_terms
 from stayput.sql.measures import CountMeasure, Measures, ValueMeasure
 from stayput.sql.outputs import OutputTranslator
 from stayput.sql.reading import Reading, read
@@ -423,10 +423,14 @@ class _Planner:
     def _outputs(self, keys: list[Expr]) -> list[OutputColumn]:
         outputs: list[OutputColumn] = []
         seen: set[str] = set()
+        items = self._reading.select.expressions
+        given = {item.alias.lower() for item in items if type(item) is exp.Alias}
         for index, item in enumerate(self._reading.select.expressions):
             node = _unaliased(item)
             key = self._key_of(node, keys)
             name = self._name(item, node, index)
+            if type(item) is not exp.Alias:
+                name = _unused(name, seen | given)
             if name.lower() in seen:
                 self._reading.refuse(
                     item.args.get("alias") or item,
@@ -438,7 +442,12 @@ class _Planner:
             if key is not None:
                 outputs.append(OutputColumn(name, key=key))
             else:
-                outputs.append(OutputColumn(name, formula=self._translator.output(node)))
+                formula = self._translator.output(node)
+                if not all_terms(formula):
+                    self._reading.refuse(
+                        node, "a constant is no output", "select group keys and aggregates"
+                    )
+                outputs.append(OutputColumn(name, formula=formula))
         for index in range(len(keys)):
             if all(output.key != index for output in outputs):
                 self._reading.refuse(
@@ -516,6 +525,15 @@ class _Planner:
             "a sum over all holders can become too large for any slot",
             hint="declare tighter min/max, fewer decimals or a smaller max_rows",
         )
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    """A derived name, with a number if it is taken."""
+    number, found = 1, name
+    while found.lower() in taken:
+        number += 1
+        found = f"{name}_{number}"
+    return found
 
 
 def _unaliased(item: exp.Expression) -> exp.Expression:
