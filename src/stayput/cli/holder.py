@@ -1,0 +1,233 @@
+"""Commands of a holder: pending, report, approve, refuse, revoke, node notes."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stayput.cli.opening import (
+    find_scenario,
+    match_prefix,
+    opened,
+    opened_ledger,
+    parse_fingerprint,
+    scenario_names,
+)
+from stayput.cli.scenarios import ScenarioId, moment
+from stayput.cli.terminal import DEFAULT_HOME, AsJson, Home, confirm, put_json, put_table, say
+from stayput.errors import ConfigurationError, RuleViolation
+
+if TYPE_CHECKING:
+    from stayput.identity import Identity
+
+
+class WaiverName(enum.StrEnum):
+    """Waivers as they are typed."""
+
+    TWO_HOLDERS = "two-holders"
+
+
+class ReasonName(enum.StrEnum):
+    """Reasons as they are typed; they stand in the log as codes."""
+
+    UNSPECIFIED_BY_HOLDER = "unspecified-by-holder"
+    PURPOSE = "purpose"
+    DATA_TOO_SENSITIVE = "data-too-sensitive"
+    STATEMENT_TOO_DETAILED = "statement-too-detailed"
+    OUTPUT_POLICY_TOO_WEAK = "output-policy-too-weak"
+    LIMITS_TOO_WIDE = "limits-too-wide"
+    DATA_NOT_AVAILABLE = "data-not-available"
+    LEGAL = "legal"
+
+
+Reason = Annotated[ReasonName, typer.Option(help="Why: a code, everybody reads it in the log.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (pending, report, approve, refuse, revoke):
+        app.command()(command)
+    group = typer.Typer(help="A holder's node.", rich_markup_mode=None)
+    group.command("notes")(notes)
+    app.add_typer(group, name="node")
+
+
+def pending(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
+    """Print the scenarios that wait for this holder's review."""
+    from stayput.review import pending_reviews
+
+    with opened(home) as (identity, replica, link):
+        waiting = pending_reviews(identity, replica)
+        names = dict(scenario_names(identity, replica, link)) if waiting else {}
+    rows = [
+        (digest.hex(), names[digest], replica.session.scenarios[digest].proposed)
+        for digest in waiting
+    ]
+    if as_json:
+        put_json([{"digest": d, "name": name, "data_user": p.user} for d, name, p in rows])
+        return
+    put_table(
+        ("digest", "name", "data user", "proposed"),
+        [(d[:12], name, p.user, moment(p.time)) for d, name, p in rows],
+    )
+    say("read with `stayput report NAME`" if rows else "nothing waits for review")
+
+
+def report(scenario: ScenarioId, as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
+    """Print the approval report: what this holder reads before it decides."""
+    from stayput.review import review_report
+    from stayput.session import ScenarioPhase
+
+    with opened(home) as (identity, replica, link):
+        digest = find_scenario(identity, replica, link, scenario, prefer=(ScenarioPhase.PROPOSED,))
+        found = review_report(identity, replica, link, digest).report
+    if as_json:
+        put_json(
+            {
+                "scenario": digest.hex(),
+                "holder": found.holder,
+                "digest": found.digest.hex(),
+                "warnings": [
+                    {"kind": w.kind.name, "sentence": w.sentence, **dict(w.parameters)}
+                    for w in found.warnings
+                ],
+                "text": found.text,
+            }
+        )
+        return
+    sys.stdout.write(found.text)  # as it is: its digest is what an approval signs
+    sys.stdout.flush()
+    say(f"report {found.digest.hex()}")
+    say("approve with `stayput approve`, or refuse with `stayput refuse --reason CODE`")
+
+
+def approve(
+    scenario: ScenarioId,
+    waive: Annotated[list[WaiverName] | None, typer.Option(help="A protection to give up.")] = None,
+    read: Annotated[
+        str, typer.Option("--report", metavar="HEX", help="The report that was read.")
+    ] = "",
+    yes: Yes = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Approve a scenario: sign its digest and that of exactly this holder's report."""
+    from stayput import review
+    from stayput.daemon import clock
+    from stayput.session import ScenarioPhase
+    from stayput.steps import Waiver
+
+    waivers = tuple(Waiver[name.name] for name in waive or ())
+    with opened(home) as (identity, replica, link), opened_ledger(identity) as ledger:
+        digest = find_scenario(identity, replica, link, scenario, prefer=(ScenarioPhase.PROPOSED,))
+        reviewed = review.review_report(identity, replica, link, digest)
+        signed = reviewed.report.digest
+        if read and parse_fingerprint(read) != signed:
+            raise RuleViolation(
+                "the report is not the one that was read",
+                clause="S-2",
+                hint="read it again: `stayput report`",
+            )
+        say(f"scenario {reviewed.scenario.name}, digest {digest.hex()}")
+        say(f"report   {signed.hex()}")
+        for warning in reviewed.report.warnings:
+            say(f"warning  {warning.kind.name}: {warning.sentence}")
+        _require_yes(yes, f"Approve it in the name of {identity.name}?")
+        review.approve(reviewed, identity, replica, link, ledger, waivers=waivers, clock=clock)
+        state = replica.session.scenarios[digest]
+    say(f"approved by {identity.name}; the scenario is {state.phase.name.lower()}")
+
+
+def refuse(
+    scenario: ScenarioId, reason: Reason, yes: Yes = False, home: Home = DEFAULT_HOME
+) -> None:
+    """Refuse a scenario, for everybody and for good."""
+    from stayput import review
+    from stayput.daemon import clock
+    from stayput.session import ScenarioPhase
+    from stayput.steps import RefusalReason
+
+    with opened(home) as (identity, replica, link):
+        digest = find_scenario(identity, replica, link, scenario, prefer=(ScenarioPhase.PROPOSED,))
+        reviewed = review.review_report(identity, replica, link, digest)
+        _require_yes(yes, f"Refuse {reviewed.scenario.name} in the name of {identity.name}?")
+        review.refuse(
+            reviewed, identity, replica, link, reason=RefusalReason[reason.name], clock=clock
+        )
+    say(f"refused by {identity.name}")
+
+
+def revoke(
+    scenario: ScenarioId, reason: Reason, yes: Yes = False, home: Home = DEFAULT_HOME
+) -> None:
+    """Take an approval back, from the next step on; the own node stops even if nobody is there."""
+    from stayput import review
+    from stayput.daemon import clock
+    from stayput.identity import load_identity
+    from stayput.session import ScenarioPhase
+    from stayput.steps import RefusalReason
+
+    identity = load_identity(home)
+    _require_yes(yes, f"Take the approval of {scenario} back, for good?")
+    with contextlib.ExitStack() as stack:
+        ledger = stack.enter_context(opened_ledger(identity))
+        digest = _known_here(identity, scenario)
+        if digest is not None:  # before anything that needs the coordinator
+            review.revoke_locally(identity, ledger, digest)
+        identity, replica, link = stack.enter_context(opened(home))
+        if digest is None:
+            phases = (ScenarioPhase.SEALED, ScenarioPhase.USED_UP, ScenarioPhase.PROPOSED)
+            digest = find_scenario(identity, replica, link, scenario, prefer=phases)
+            review.revoke_locally(identity, ledger, digest)
+        review.publish_revocation(
+            identity, replica, link, digest, reason=RefusalReason[reason.name], clock=clock
+        )
+    say(f"revoked by {identity.name}")
+
+
+def _known_here(identity: Identity, text: str) -> bytes | None:
+    """The scenario whose digest starts so, by this holder's own copy of the log alone."""
+    from stayput.identity import load_members
+    from stayput.replica import Replica
+    from stayput.store.journal import Journal
+
+    path = identity.home / "journal.db"
+    if not path.exists():
+        return None
+    with contextlib.closing(Journal(path)) as journal:
+        replica = Replica(load_members(identity.home), journal)
+    return match_prefix(replica.session.scenarios, text, "scenario")
+
+
+def notes(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
+    """Print the node's messages for this holder's own people; nobody else gets them."""
+    from stayput.identity import load_identity
+
+    with opened_ledger(load_identity(home)) as ledger:
+        found = ledger.notes()
+    if as_json:
+        put_json(
+            [
+                {"run": n.run.hex(), "time": n.time, "message": n.message, "hint": n.hint}
+                for n in found
+            ]
+        )
+        return
+    put_table(
+        ("time", "run", "message", "hint"),
+        [(moment(n.time), n.run.hex()[:12], n.message, n.hint) for n in found],
+    )
+    if not found:
+        say("no messages")
+
+
+def _require_yes(yes: bool, question: str) -> None:
+    if yes or confirm(question):
+        return
+    raise ConfigurationError(
+        "nothing was signed", hint="answer the question on a terminal, or add --yes"
+    )

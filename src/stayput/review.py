@@ -1,0 +1,254 @@
+"""Review: what a holder does about a scenario (read, approve, refuse, revoke), with its own key.
+
+Each action is fit to be repeated after a crash at any point.  The order matters: an approval is in
+the holder's own ledger before anybody hears of it, so a node never meets a seal that it knows
+nothing of; a revocation stops the holder's own node before anybody is told, and does so even while
+the coordinator cannot be reached.
+
+Not here: the text that is read (:mod:`stayput.approval`), what a node does with an approval
+(:mod:`stayput.node`).  What leaks: a step in the log: decision, digests, a reason code, no text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from stayput import documents
+from stayput.approval import ApprovalReport, approval_report, required_waivers
+from stayput.crypto import signing
+from stayput.errors import NotFound, PermissionDenied, RuleViolation, Unavailable, VerificationError
+from stayput.identity import Identity
+from stayput.link import CoordinatorLink
+from stayput.replica import Replica
+from stayput.scenario import Scenario
+from stayput.session import ScenarioPhase, ScenarioState, verify_proposal
+from stayput.steps import (
+    Decision,
+    RefusalReason,
+    Role,
+    ScenarioReviewed,
+    ScenarioRevoked,
+    Waiver,
+)
+from stayput.store.ledger import Ledger
+
+Clock = Callable[[], int]
+"""Unix seconds."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Review:
+    """A scenario that stands against the log, and the report about it for one holder."""
+
+    scenario: Scenario
+    report: ApprovalReport
+
+    @property
+    def waivers(self) -> tuple[Waiver, ...]:
+        """The protections that an approval has to give up explicitly."""
+        return required_waivers(self.scenario)
+
+
+def fetch_scenario(replica: Replica, link: CoordinatorLink, digest: bytes) -> Scenario:
+    """The scenario with this digest, verified against its proposal in the log.
+
+    Raises:
+        NotFound: it was not proposed, or this party is not in it.
+        VerificationError: the coordinator sent another one.
+    """
+    state = _state(replica, digest)
+    scenario = documents.parse(Scenario, link.get_scenario(digest))
+    if scenario.digest != digest:
+        raise VerificationError("the coordinator sent another scenario")
+    return verify_proposal(state.proposed, scenario)
+
+
+def review_report(
+    identity: Identity, replica: Replica, link: CoordinatorLink, digest: bytes
+) -> Review:
+    """What this holder has to read before it decides.
+
+    Raises:
+        PermissionDenied: this party is no holder of the scenario.
+        NotFound, VerificationError: see :func:`fetch_scenario`.
+        SqlError: a statement is outside the supported grammar.
+    """
+    if identity.name not in _state(replica, digest).proposed.holders:
+        raise PermissionDenied(
+            f"{identity.name} is no holder of this scenario",
+            hint="use --home with the folder of a holder of the scenario",
+        )
+    scenario = fetch_scenario(replica, link, digest)
+    return Review(scenario, approval_report(scenario, identity.name))
+
+
+def pending_reviews(identity: Identity, replica: Replica) -> tuple[bytes, ...]:
+    """Digests of the scenarios that wait for this holder, oldest first."""
+    return tuple(
+        digest
+        for digest, state in replica.session.scenarios.items()
+        if state.phase is ScenarioPhase.PROPOSED
+        and identity.name in state.proposed.holders
+        and identity.name not in state.reviews
+    )
+
+
+def approve(
+    review: Review,
+    identity: Identity,
+    replica: Replica,
+    link: CoordinatorLink,
+    ledger: Ledger,
+    *,
+    waivers: tuple[Waiver, ...] = (),
+    clock: Clock,
+) -> ScenarioReviewed:
+    """Approve exactly what was read.
+
+    1. The step would be admitted by the rules, so nothing is recorded that cannot be.
+    2. The holder's own ledger has the approval.
+    3. The log has it.
+
+    Args:
+        review: what was read, from :func:`review_report`.
+        waivers: the protections given up; all that the scenario needs.
+
+    Returns:
+        The approval in the log: this one, or the one that was there already.
+
+    Raises:
+        RuleViolation: a waiver is missing, or the rules forbid it (reviewed otherwise, expired…).
+    """
+    replica.catch_up(link)
+    digest = review.scenario.digest
+    done = _own_review(replica, identity, digest)
+    if done is not None and done.decision is Decision.APPROVED:
+        ledger.approve(digest, done.report, review.scenario.limits.runs)
+        return done
+    missing = [waiver for waiver in review.waivers if waiver not in waivers]
+    if missing:
+        names = ", ".join(waiver.name for waiver in missing)
+        options = " ".join(f"--waive {waiver_word(waiver)}" for waiver in missing)
+        raise RuleViolation(
+            f"an approval of this scenario has to waive {names} explicitly",
+            clause="S-3",
+            hint=f"read the warnings of the report; to give it up, add {options}",
+        )
+    step = ScenarioReviewed(
+        scenario=digest,
+        holder=identity.name,
+        decision=Decision.APPROVED,
+        report=review.report.digest,
+        time=clock(),
+        waivers=tuple(sorted(set(waivers), key=lambda waiver: waiver.value)),
+    )
+    entry = signing.sign(step, identity.signing_key)
+    replica.session.admit(entry)
+    ledger.approve(digest, review.report.digest, review.scenario.limits.runs)
+    link.review_scenario(entry)
+    replica.catch_up(link)
+    return step
+
+
+def refuse(
+    review: Review,
+    identity: Identity,
+    replica: Replica,
+    link: CoordinatorLink,
+    *,
+    reason: RefusalReason,
+    clock: Clock,
+) -> ScenarioReviewed:
+    """Refuse a scenario, for everybody and for good.
+
+    Returns:
+        The refusal in the log: this one, or the one that was there already.
+
+    Raises:
+        RuleViolation: it is sealed or approved already (revoke it), or closed.
+    """
+    replica.catch_up(link)
+    digest = review.scenario.digest
+    done = _own_review(replica, identity, digest)
+    if done is not None and done.decision is Decision.REFUSED:
+        return done
+    if done is not None:
+        raise RuleViolation(
+            f"{identity.name} has approved it already", clause="S-2", hint="revoke it instead"
+        )
+    step = ScenarioReviewed(
+        scenario=digest,
+        holder=identity.name,
+        decision=Decision.REFUSED,
+        report=review.report.digest,
+        time=clock(),
+        reason=reason,
+    )
+    entry = signing.sign(step, identity.signing_key)
+    replica.session.admit(entry)
+    link.review_scenario(entry)
+    replica.catch_up(link)
+    return step
+
+
+def revoke_locally(identity: Identity, ledger: Ledger, digest: bytes) -> None:
+    """Stop this holder's own node from taking part again; needs nobody else.
+
+    Raises:
+        PermissionDenied: not a holder.
+    """
+    if identity.role is not Role.HOLDER:
+        raise PermissionDenied(
+            f"{identity.name} is no holder", hint="only holders approve, so only holders revoke"
+        )
+    ledger.revoke(digest)
+
+
+def publish_revocation(
+    identity: Identity,
+    replica: Replica,
+    link: CoordinatorLink,
+    digest: bytes,
+    *,
+    reason: RefusalReason,
+    clock: Clock,
+) -> None:
+    """Tell everybody, after :func:`revoke_locally`; runs that are under way fail.
+
+    Again after a crash, or when the scenario is closed already, changes nothing.
+
+    Raises:
+        RuleViolation: the log has no approval of this holder.
+        Unavailable: the coordinator cannot be reached; the own node refuses all the same.
+    """
+    try:
+        replica.catch_up(link)
+        if _state(replica, digest).phase in (ScenarioPhase.REVOKED, ScenarioPhase.REFUSED):
+            return
+        step = ScenarioRevoked(scenario=digest, holder=identity.name, reason=reason, time=clock())
+        entry = signing.sign(step, identity.signing_key)
+        replica.session.admit(entry)
+        link.revoke_scenario(entry)
+        replica.catch_up(link)
+    except Unavailable as error:
+        raise Unavailable(
+            f"revoked at this node, but nobody else knows: {error.message}",
+            hint="this node takes no part from now on; revoke again when the coordinator is back",
+        ) from None
+
+
+def waiver_word(waiver: Waiver) -> str:
+    """A waiver as it is typed: ``two-holders``."""
+    return waiver.name.lower().replace("_", "-")
+
+
+def _state(replica: Replica, digest: bytes) -> ScenarioState:
+    state = replica.session.scenarios.get(digest)
+    if state is None:
+        raise NotFound("no such scenario was proposed", hint="`stayput scenario list` shows all")
+    return state
+
+
+def _own_review(replica: Replica, identity: Identity, digest: bytes) -> ScenarioReviewed | None:
+    return _state(replica, digest).reviews.get(identity.name)
