@@ -49,7 +49,7 @@ class Case:
     parts: list[list[Row]]  # scaled rows per holder; levels as in the source
 
 
-# --- contracts and rows ---------------------------------------------------------------------------
+# --- contracts and rows ---
 
 
 def _column(name: str, type: ColumnType, nullable: bool, **more: Any) -> Column:
@@ -109,7 +109,7 @@ def parts_of(draw: st.DrawFn, contract: TableContract) -> list[list[Row]]:
     return parts
 
 
-# --- statements -----------------------------------------------------------------------------------
+# --- statements ---
 
 PARAMETERS = (
     Parameter("p", ColumnType.INTEGER, 0, -5, 12),
@@ -230,7 +230,7 @@ TYPES = {
     ColumnType.INTEGER: "INTEGER",
 }
 
-# --- both sides -----------------------------------------------------------------------------------
+# --- both sides ---
 
 
 def literal(parameter: Parameter, value: ParameterValue) -> str:
@@ -356,7 +356,7 @@ def compare(case: Case, name: str, type: CellType, ours: Any, theirs: Any) -> No
 QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=40, deadline=None, suppress_health_check=QUIET)
 @given(oracle_cases())
 def test_equals_the_same_sql_on_pooled_rows(case: Case) -> None:
     check(case)

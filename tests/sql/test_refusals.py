@@ -242,7 +242,7 @@ def test_names_construct_place_and_remedy(marked: str, message: str, hint: str) 
         assert (error.line, error.column) == where
 
 
-# --- bounds on the text itself --------------------------------------------------------------------
+# --- bounds on the text itself ---
 
 
 def test_the_longest_statement_is_read_and_a_longer_one_refused() -> None:
