@@ -10,7 +10,7 @@ set -eu
 [ $# -ge 2 ] || { sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 volume=$1 data=$2
 shift 2
-[ $# -gt 0 ] || set -- daemon --home /var/lib/stayput/home
+[ $# -gt 0 ] || set -- start --home /var/lib/stayput/home
 exec "${CONTAINER_TOOL:-podman}" run --rm --interactive \
     --read-only --tmpfs /tmp:rw,noexec,nosuid,size=16m \
     --cap-drop=ALL --security-opt=no-new-privileges \
