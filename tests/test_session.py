@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 import pytest
-from conftest import NOW, Party
+from parties import NOW, Party
 
 from stayput.errors import DocumentError, RuleViolation, VerificationError
 from stayput.session import (

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pets
 import pytest
-from chaos import ChaosFederation, Death, Weather, deadly_disk
+from simulation.chaos import ChaosFederation, Death, Weather, deadly_disk
 
 from stayput import documents
 from stayput.audit import verify_log
