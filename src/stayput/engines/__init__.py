@@ -1,0 +1,1 @@
+"""Local engines: where a holder's rows are aggregated. DuckDB, embedded, is the only one so far."""

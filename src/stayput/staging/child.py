@@ -1,0 +1,123 @@
+"""The staging process: one job, then it ends.
+
+Started by :mod:`stayput.staging.process` with an empty environment, two pipes and nothing else.
+In this order: give up what it never needs; import what it will need; say READY; read its job; cap
+memory; confine itself; only then open the source.  It answers with sums or with a code.  It ends
+when its parent does: the kernel kills it, and it also watches its standard input.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from stayput.staging import confinement
+
+if TYPE_CHECKING:
+    from stayput.staging.messages import Confined, Job
+
+KERNEL_FILES = ("/proc", "/sys")
+"""Without these DuckDB aborts when it looks for the number of cores and the memory."""
+
+HEADROOM_MB = 1024
+"""Address space beyond the engine's memory limit: program, libraries, thread stacks, arenas.
+Measured: 0.7 GB reserved beside 0.3 GB of limit at two threads."""
+
+
+def main(parent: int) -> None:
+    """Serve one job from standard input, answering on standard output."""
+    confinement.harden(parent)
+    # Nothing of the engine is loaded before the process is hardened.
+    from stayput import documents  # noqa: PLC0415
+    from stayput.engines.contract import SourceDoesNotFit  # noqa: PLC0415
+    from stayput.engines.duckdb import (  # noqa: PLC0415
+        EngineFailure,
+        SourceSpec,
+        aggregate,
+        connect,
+    )
+    from stayput.errors import DocumentError  # noqa: PLC0415
+    from stayput.staging.messages import (  # noqa: PLC0415
+        MAX_GROUPS,
+        READY,
+        Code,
+        Failed,
+        Groups,
+        Job,
+        encode_rows,
+    )
+
+    _send(READY)
+    try:
+        job = documents.parse(Job, _receive())
+    except (DocumentError, EOFError):
+        return
+    try:
+        _send(documents.encode(_confine(job)))
+    except confinement.NotConfined:
+        _send(documents.encode(Failed(Code.NOT_CONFINED)))
+        return
+    _end_with_parent()
+    try:
+        connection = connect(job.memory_limit_mb, job.threads)
+        source = SourceSpec(job.path, job.format, job.table)
+        rows = aggregate(
+            connection, source, job.contract, job.columns, job.sql, max_groups=MAX_GROUPS
+        )
+        data = encode_rows(rows)
+    except SourceDoesNotFit as unfit:
+        _send(documents.encode(Failed(Code.DATA_DO_NOT_FIT, unfit.violations)))
+    except EngineFailure as failure:
+        _send(documents.encode(Failed(Code[failure.code.name])))
+    except MemoryError:
+        _send(documents.encode(Failed(Code.OUT_OF_MEMORY)))
+    else:
+        _send(documents.encode(Groups(len(rows))))
+        _send(data)
+
+
+def _confine(job: Job) -> Confined:
+    """Give up the rest; the folder is where a file would land that nothing can write."""
+    from stayput.staging.messages import Confined  # noqa: PLC0415
+
+    os.chdir(job.folder)
+    if job.format == "sqlite":
+        import pyarrow  # noqa: F401, PLC0415 - afterwards no library can be opened any more
+    confinement.limit_memory((job.memory_limit_mb + HEADROOM_MB) * 2**20)
+    if not job.require_landlock and confinement.landlock_abi() < confinement.LANDLOCK_ABI:
+        return Confined(0, confinement.restrict_calls())
+    abi = confinement.restrict_files((job.path, *KERNEL_FILES))
+    return Confined(abi, confinement.restrict_calls())
+
+
+def _end_with_parent() -> None:
+    """End when standard input does: the kernel's signal is tied to the parent's thread, this is
+    tied to the process."""
+
+    def watch() -> None:
+        os.read(0, 1)  # the parent sends nothing after the job
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _send(data: bytes) -> None:
+    frame = memoryview(len(data).to_bytes(4, "big") + data)
+    while frame:
+        frame = frame[os.write(1, frame) :]
+
+
+def _receive() -> bytes:
+    def read(size: int) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            chunk = os.read(0, min(size - len(data), 1 << 20))
+            if not chunk:
+                raise EOFError
+            data += chunk
+        return bytes(data)
+
+    from stayput.staging.messages import read_frame  # noqa: PLC0415
+
+    return read_frame(read)
