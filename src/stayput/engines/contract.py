@@ -159,7 +159,7 @@ def checks(
 def count_sql(wanted: Sequence[Check]) -> str:
     """One scan: the number of all rows, then of each check's offending rows."""
     counts = [f"COUNT(*) FILTER ({check.condition})" for check in wanted]
-    return f"SELECT {', '.join(['COUNT(*)', *counts])} FROM {RAW}"
+    return f"SELECT {', '.join(['COUNT(*)', *counts])} FROM {RAW}"  # noqa: S608 - names are quoted
 
 
 def extremes_sql(
@@ -180,7 +180,7 @@ def extremes_sql(
     items = ["COUNT(*)", *(f"COUNT({_quote(matched[name])})" for name in used)]
     for name in narrow:
         items += [f"MIN({_quote(matched[name])})", f"MAX({_quote(matched[name])})"]
-    return f"SELECT {', '.join(items)} FROM {RAW}", narrow
+    return f"SELECT {', '.join(items)} FROM {RAW}", narrow  # noqa: S608 - names are quoted
 
 
 def unproven(
@@ -230,28 +230,40 @@ def sentence(violation: Violation, contract: TableContract, file_name: str) -> s
         )
     column = contract.column(violation.column)
     where = f"column {column.name!r} of {file_name}"
-    has = "has 1 row" if violation.rows == 1 else f"has {violation.rows} rows"
+    if violation.kind is Kind.MISSING_COLUMN:
+        listed = ", ".join(violation.found)
+        return f"column {column.name!r} is missing in {file_name}; the file has: {listed}"
+    if violation.kind in _OF_THE_HEADER:
+        return f"{where} {_of_the_header(violation, column)}"
+    rows = "1 row" if violation.rows == 1 else f"{violation.rows} rows"
+    return f"{where} has {rows} {_of_the_rows(violation.kind, column)}"
+
+
+_OF_THE_HEADER = (Kind.AMBIGUOUS_COLUMN, Kind.WRONG_TYPE)
+
+
+def _of_the_header(violation: Violation, column: Column) -> str:
     found = ", ".join(violation.found)
-    match violation.kind:
-        case Kind.MISSING_COLUMN:
-            return f"column {column.name!r} is missing in {file_name}; the file has: {found}"
-        case Kind.AMBIGUOUS_COLUMN:
-            return f"{where} is there more than once: {found}"
-        case Kind.WRONG_TYPE:
-            return f"{where} is of type {found}; the contract says {column.type.name.lower()}"
+    if violation.kind is Kind.AMBIGUOUS_COLUMN:
+        return f"is there more than once: {found}"
+    return f"is of type {found}; the contract says {column.type.name.lower()}"
+
+
+def _of_the_rows(kind: Kind, column: Column) -> str:
+    match kind:
         case Kind.NULLS:
-            return f"{where} {has} without a value; the contract does not allow NULL"
+            return "without a value; the contract does not allow NULL"
         case Kind.NOT_A_VALUE:
             wanted = "true or false" if column.type is ColumnType.BOOLEAN else "a finite number"
-            return f"{where} {has} whose value is not {wanted}"
+            return f"whose value is not {wanted}"
         case Kind.NOT_WHOLE:
-            return f"{where} {has} whose value is not a whole number"
+            return "whose value is not a whole number"
         case Kind.OUTSIDE_BOUNDS:
             low, high = (_shown(bound, column.decimals) for bound in bounds(column))
-            return f"{where} {has} outside {low} … {high}"
+            return f"outside {low} … {high}"
         case Kind.UNKNOWN_LEVEL:
-            return f"{where} {has} whose value is none of the {len(column.levels)} declared levels"
-    raise AssertionError(violation.kind)
+            return f"whose value is none of the {len(column.levels)} declared levels"
+    raise AssertionError(kind)
 
 
 def _shown(scaled: int, decimals: int) -> str:

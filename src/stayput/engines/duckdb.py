@@ -13,7 +13,6 @@ refused.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import os
 import sqlite3
@@ -24,6 +23,7 @@ import duckdb
 
 from stayput.engines import contract as contracts
 from stayput.engines.contract import Kind, SourceDoesNotFit, Violation
+from stayput.engines.source import SourceSpec
 from stayput.engines.sqlite import (
     NoSuchTable,
     SqliteTable,
@@ -32,23 +32,9 @@ from stayput.engines.sqlite import (
 )
 from stayput.scenario import TableContract
 
+__all__ = ["EngineCode", "EngineFailure", "SourceSpec", "aggregate", "connect", "lock"]
+
 FETCH_ROWS = 1000
-
-GLOB_CHARACTERS = "*?[]{}"
-"""DuckDB expands these in a path, and what it then may read is no longer one file."""
-
-
-@dataclasses.dataclass(frozen=True)
-class SourceSpec:
-    """The file in which a holder has a table.
-
-    ``path`` is absolute; ``format`` is ``parquet``, ``csv`` or ``sqlite``; ``table`` names the
-    table inside a SQLite file (may be empty if it has only one).
-    """
-
-    path: str
-    format: str
-    table: str = ""
 
 
 class EngineCode(enum.Enum):

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Self
 
 from stayput.engines.contract import sentence
-from stayput.engines.duckdb import GLOB_CHARACTERS, SourceSpec
+from stayput.engines.source import GLOB_CHARACTERS, SourceSpec
 from stayput.errors import ConfigurationError, ContractViolation, StagingError
 from stayput.scenario import TableContract
 from stayput.staging import destruction

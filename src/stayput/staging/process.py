@@ -70,7 +70,7 @@ class StagingProcess:
     def __init__(self) -> None:
         """Start it; returns before it is ready."""
         # -I and -S: no environment variable, no site hook, no user folder decides what it imports.
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
             [sys.executable, "-I", "-S", "-B", "-c", _BOOT, str(os.getpid()), *_import_paths()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
