@@ -32,8 +32,9 @@ lint: $(VENV)/.installed-dev ## mistakes and format
 types: $(VENV)/.installed-dev ## mypy --strict
 	$(BIN)/mypy
 
+# Without its cache, which does not notice that a module has come or gone.
 structure: $(VENV)/.installed-dev ## imports point down, the story does no I/O
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 bench: $(VENV)/.installed-dev ## side-by-side benchmarks; takes minutes and wants a quiet machine
 	@for file in bench/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
