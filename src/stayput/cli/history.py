@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stayput.cli.log_file import log_file, parse_log_file
-from stayput.cli.opening import members_from, opened, party_traffic
+from stayput.cli.opening import members_from, opened
 from stayput.cli.scenarios import moment
 from stayput.cli.terminal import (
     DEFAULT_HOME,
@@ -129,6 +129,7 @@ def export(
 def wire(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
     """Print what went over this party's wire since it started: kinds and bytes, no content."""
     from stayput.identity import load_identity
+    from stayput.traffic import party_traffic
 
     load_identity(home)
     counted = party_traffic(home)

@@ -1,18 +1,15 @@
-"""What a command starts from: its party's home, a verified connection, and names that people type.
+"""What a command starts from: its party's home, a verified connection, names that people type.
 
-What crosses the wire of a command is added to ``wire-commands.json`` beside the daemon's
-``wire.json``, so that ``stayput wire`` shows all of a party's wire: bytes and kinds, no content.
+What crosses the wire of a command is counted beside what its daemon counts, so that
+``stayput wire`` shows all of a party's wire (:mod:`stayput.traffic`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stayput.errors import ConfigurationError, InvalidInput, NotFound
 
@@ -25,7 +22,6 @@ if TYPE_CHECKING:
     from stayput.session import ScenarioPhase, ScenarioState
     from stayput.store.ledger import Ledger
 
-COMMANDS_WIRE = "wire-commands.json"
 MIN_PREFIX = 6
 """Hex digits with which a scenario or run may be named."""
 
@@ -216,53 +212,6 @@ def _recording(home: Path) -> Iterator[None]:
         yield
     finally:
         from stayput.rpc import wire
+        from stayput.traffic import add_command_traffic
 
-        _add_wire(home / COMMANDS_WIRE, wire.snapshot())
-
-
-def _add_wire(path: Path, counted: list[dict[str, str | int]]) -> None:
-    """Add counters to the file; several commands may end at once."""
-    if not path.parent.is_dir() or not counted:
-        return
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        text = file.read()
-        total = added_traffic([*(json.loads(text) if text else []), *counted])
-        file.seek(0)
-        file.truncate()
-        json.dump(total, file, indent=1)
-
-
-def added_traffic(counted: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Counters of the same method, direction and kind as one."""
-    total: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for one in counted:
-        key = (one["method"], one["direction"], one["kind"])
-        so_far = total.setdefault(key, {**one, "messages": 0, "bytes": 0})
-        so_far["messages"] += one["messages"]
-        so_far["bytes"] += one["bytes"]
-    return list(total.values())
-
-
-def party_traffic(home: Path) -> list[dict[str, Any]]:
-    """All that went over the wire of the party: its daemon's latest run, and its commands.
-
-    Raises:
-        ConfigurationError: a file is damaged.
-    """
-    counted: list[dict[str, Any]] = []
-    for name in ("wire.json", COMMANDS_WIRE):
-        path = home / name
-        if path.exists():
-            counted += _or_damaged(path, lambda text: json.loads(text) if text else [])
-    return sorted(added_traffic(counted), key=lambda one: (one["method"], one["direction"]))
-
-
-def _or_damaged(path: Path, read: Callable[[str], Any]) -> Any:
-    try:
-        return read(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise ConfigurationError(
-            f"{path} cannot be read", hint="it only counts: move it away"
-        ) from None
+        add_command_traffic(home, wire.snapshot())

@@ -1,0 +1,577 @@
+"""The demonstration: a whole consortium on one machine, with real data and real processes.
+
+Makes a folder with seven parties (coordinator, checker, three holders, a data user, an auditor),
+each with its own keys and folder; starts the daemons as processes of their own, which talk gRPC
+over mutual TLS on loopback; then does what the parties would do, with the commands that they would
+type.
+At the end it compares every released value with the same SQL on the pooled plain rows, which only a
+demonstration can: it is the one place where the rows of all holders are ever read together.
+
+Not here: anything of the protocol.  Invariants: a folder is deleted only if an earlier
+demonstration marked it as its own; no process is left behind, however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import importlib.resources
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from pyarrow import parquet
+
+from stayput.audit import verify_release
+from stayput.config import add_source
+from stayput.errors import ConfigurationError, StayputError, VerificationError
+from stayput.identity import (
+    coordinator_address,
+    create_identity,
+    load_members,
+    member_card,
+    parse_address,
+    save_members,
+)
+from stayput.membership import form_member_list
+from stayput.pooled import Comparison, compare_with_pooled
+from stayput.steps import Role
+from stayput.traffic import party_traffic
+
+SCENARIO = "nyc-delays"
+COORDINATOR, CHECKER, USER, AUDITOR = "hub", "city-statistics-office", "port-authority", "auditor"
+HOLDERS = ("ewr", "jfk", "lga")
+DAEMONS = (COORDINATOR, CHECKER, *HOLDERS)
+ROLES = {
+    COORDINATOR: "coordinator",
+    CHECKER: "checker",
+    **dict.fromkeys(HOLDERS, "holder"),
+    USER: "user",
+    AUDITOR: "auditor",
+}
+
+RUNS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("delay_by_carrier", {"first": "1", "last": "6"}),
+    ("late_by_hour", {}),
+    ("delay_distance", {}),
+)
+"""Statements that are run, with their parameters."""
+
+MARKER = ".stayput-demo"
+MARKER_TEXT = "A demonstration of stayput made this folder; the next one deletes it.\n"
+LOG_NAME = "daemon.log"
+PIDS = "daemons.txt"
+
+START_SECONDS = 60.0
+"""Longest wait for a daemon to come up, on a busy machine."""
+
+STOP_SECONDS = 15.0
+"""Longest wait for a daemon to stop before it is killed."""
+
+COMMAND_SECONDS = 120.0
+HEAD = 12
+"""Rows of each result that are printed."""
+
+Tell = Callable[[str], None]
+
+
+class DemoFailure(StayputError):
+    """A step of the demonstration failed; the message has what its command wrote."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoReport:
+    """What the demonstration showed."""
+
+    directory: str
+    comparisons: tuple[Comparison, ...]
+    receipts: int
+    log_entries: int
+    seconds: float
+
+
+# --- the show -------------------------------------------------------------------------------------
+
+
+def run_demo(directory: Path, tell: Tell, *, program: str = "stayput") -> DemoReport:
+    """Make the consortium in ``directory``, let it answer three statements, verify everything.
+
+    Args:
+        directory: made afresh; one of an earlier demonstration is deleted first.
+        tell: is told every line of the show.
+        program: how a person calls this program; commands are shown so.
+
+    Raises:
+        ConfigurationError: the folder is somebody's, or in use.
+        DemoFailure: a command or a daemon failed.
+        VerificationError: a released value differs from the pooled one.
+    """
+    started = time.monotonic()
+    with _owned(directory, afresh=True):
+        stage = _Stage(directory, tell, program, started)
+        _make_parties(stage)
+        with _daemons(stage):
+            _propose_and_approve(stage)
+            _run_statements(stage)
+            stage.show("log", "export", str(directory / AUDITOR / "log.jsonl"), of=AUDITOR)
+        tell("")
+        tell("All daemons are stopped. What follows asks nobody: it reads files.")
+        _show_wire(stage)
+        entries, receipts = _verify_offline(stage)
+        comparisons = _compare(stage)
+        report = DemoReport(
+            str(directory), comparisons, receipts, entries, round(time.monotonic() - started, 1)
+        )
+        _say_what_next(stage, report)
+    return report
+
+
+def keep_up(directory: Path, tell: Tell) -> None:
+    """Start the daemons of an earlier demonstration again, until SIGINT or SIGTERM.
+
+    Raises:
+        ConfigurationError: there is no demonstration in the folder, or it is up already.
+        DemoFailure: a daemon ended.
+    """
+    if not _is_ours(directory):
+        raise ConfigurationError(
+            f"there is no demonstration in {directory}", hint="make one with `stayput demo`"
+        )
+    with _owned(directory, afresh=False):
+        stage = _Stage(directory, tell, "stayput", time.monotonic())
+        with _daemons(stage) as running:
+            tell("up; Ctrl-C stops all five")
+            with contextlib.suppress(KeyboardInterrupt):
+                while True:
+                    _require_alive(directory, running)
+                    time.sleep(0.5)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stage:
+    """Where the show takes place, and how commands are carried out and shown on it."""
+
+    directory: Path
+    tell: Tell
+    program: str
+    started: float
+
+    def heading(self, text: str) -> None:
+        self.tell("")
+        self.tell(f"== {text}  [{time.monotonic() - self.started:.0f} s]")
+
+    def home(self, name: str) -> Path:
+        return self.directory / name
+
+    def shown(self, *words: str, of: str) -> str:
+        return f"$ {self.program} {' '.join(words)} --home {self.home(of)}"
+
+    def begin(self, *words: str, of: str) -> subprocess.Popen[str]:
+        """Start a command of a party."""
+        return subprocess.Popen(  # noqa: S603 - this program
+            [*_python(), *words, "--home", str(self.home(of))],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+
+    def end(self, process: subprocess.Popen[str], *words: str, of: str) -> tuple[str, str]:
+        """Wait for a command; its stdout and stderr.
+
+        Raises:
+            DemoFailure: it failed.
+        """
+        try:
+            out, err = process.communicate(timeout=COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, err = process.communicate()
+        if process.returncode != 0:
+            raise DemoFailure(
+                f"{self.shown(*words, of=of)}\n{out}{err}{_tails(self.directory)}".rstrip(),
+                hint=f"what every daemon wrote is in {self.directory}/*/{LOG_NAME}",
+            )
+        return out, err
+
+    def show(self, *words: str, of: str) -> str:
+        """Show a command, carry it out, show what it prints."""
+        self.tell(self.shown(*words, of=of))
+        out, err = self.end(self.begin(*words, of=of), *words, of=of)
+        self._tell_lines(out + err)
+        return out
+
+    def show_all(self, commands: Sequence[tuple[str, Sequence[str]]]) -> None:
+        """Carry several commands of parties out at once, show them one after the other."""
+        begun = [self.begin(*words, of=name) for name, words in commands]
+        for process, (name, words) in zip(begun, commands, strict=True):
+            out, err = self.end(process, *words, of=name)
+            self.tell(self.shown(*words, of=name))
+            self._tell_lines(err + out)
+
+    def _tell_lines(self, text: str) -> None:
+        for line in text.rstrip("\n").split("\n"):
+            self.tell(f"  {line}" if line else "")
+
+
+def _python() -> list[str]:
+    return [sys.executable, "-m", "stayput"]
+
+
+# --- 1. the parties -------------------------------------------------------------------------------
+
+
+def _make_parties(stage: _Stage) -> None:
+    stage.heading("Seven parties, each with its own keys, folder and process")
+    key = stage.begin("init", CHECKER, "--role", "checker", of=CHECKER)  # seconds, so it is first
+    now, address = int(time.time()), f"127.0.0.1:{_free_port()}"
+    cards = []
+    for name, role in ROLES.items():
+        if name == CHECKER:
+            continue
+        own_address = address if role == "coordinator" else ""
+        identity = create_identity(
+            stage.home(name), name, Role[role.upper()], address=own_address, now=now
+        )
+        cards.append(member_card(identity))
+        if role == "coordinator":
+            coordinator_key = identity.signing_key
+    for name in HOLDERS:
+        path = stage.home(name) / "data" / "flights.parquet"
+        path.parent.mkdir()
+        shutil.copyfile(_demo_file(f"{name}.parquet"), path)
+        add_source(stage.home(name), "flights", path, None, "")
+    stage.end(key, "init", CHECKER, "--role", "checker", of=CHECKER)
+    cards.append((stage.home(CHECKER) / "card.json").read_bytes())
+    data = form_member_list("new-york", cards, coordinator_key, int(time.time()))
+    (stage.directory / "members.json").write_bytes(data)
+    for name in ROLES:
+        members = save_members(stage.home(name), data, coordinator=address)
+    for name, role in ROLES.items():
+        rows = f", {_rows(stage.home(name)):,} flights of its own" if role == "holder" else ""
+        stage.tell(f"  {name:<24}{role}{rows}")
+    stage.tell(f"  gRPC over mutual TLS 1.3 on {address}; fingerprint of the member list")
+    stage.tell(f"  {members.digest.hex(' ', 4)}")
+
+
+def _rows(home: Path) -> int:
+    return int(parquet.read_metadata(home / "data" / "flights.parquet").num_rows)
+
+
+def _demo_file(name: str) -> Path:
+    with importlib.resources.as_file(importlib.resources.files("stayput") / "demo_data") as folder:
+        return folder / name
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+# --- 2. daemons -----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _daemons(stage: _Stage) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """All daemons, up; stopped on leaving."""
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    with _interrupted_by_sigterm():
+        try:
+            for name in DAEMONS:
+                with (stage.home(name) / LOG_NAME).open("ab") as log:
+                    running[name] = _start(stage.home(name), log)
+            pids = "".join(f"{process.pid} {name}\n" for name, process in running.items())
+            (stage.directory / PIDS).write_text(pids)
+            _wait_until_up(stage.directory, running)
+            yield running
+        finally:
+            _stop(running)
+            (stage.directory / PIDS).unlink(missing_ok=True)
+
+
+def _start(home: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - this program
+        [*_python(), "start", "--home", str(home)],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+    )
+
+
+@contextlib.contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends like Ctrl-C: daemons are stopped, not orphaned."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _wait_until_up(directory: Path, running: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    """The coordinator answers; the others dial it by themselves, sooner or later."""
+    deadline = time.monotonic() + START_SECONDS
+    host, port = parse_address(coordinator_address(directory / COORDINATOR))
+    while time.monotonic() < deadline:
+        _require_alive(directory, running)
+        with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
+            return
+        time.sleep(0.05)
+    raise DemoFailure(f"the coordinator does not come up{_tails(directory)}")
+
+
+def _require_alive(directory: Path, running: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    for name, process in running.items():
+        if process.poll() is not None:
+            raise DemoFailure(
+                f"the daemon of {name} ended with {process.returncode}{_tails(directory, name)}"
+            )
+
+
+def _stop(running: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    for process in running.values():
+        if process.poll() is None:
+            process.terminate()
+    deadline = time.monotonic() + STOP_SECONDS
+    for process in running.values():
+        try:
+            process.wait(timeout=max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _tails(directory: Path, *names: str, lines: int = 15) -> str:
+    """The ends of the daemons' logs."""
+    text = ""
+    for name in names or DAEMONS:
+        path = directory / name / LOG_NAME
+        if path.exists():
+            tail = path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+            text += "\n".join(["", f"--- {path}", *tail])
+    return text
+
+
+# --- 3. proposal and approval ---------------------------------------------------------------------
+
+
+def _propose_and_approve(stage: _Stage) -> None:
+    stage.heading("The data user proposes a scenario")
+    stage.show("scenario", "propose", str(_demo_file(f"{SCENARIO}.yaml")), of=USER)
+    stage.heading("One holder reads its approval report")
+    stage.show("report", SCENARIO, of=HOLDERS[0])
+    stage.heading("The three holders approve, each with its own key")
+    stage.show_all([(name, ("approve", SCENARIO, "--yes")) for name in HOLDERS])
+
+
+# --- 4. runs --------------------------------------------------------------------------------------
+
+
+def _run_statements(stage: _Stage) -> None:
+    stage.heading("Three statements are run")
+    (stage.directory / "results").mkdir()
+    commands = [_run_words(stage, name, parameters) for name, parameters in RUNS]
+    begun = [stage.begin(*words, of=USER) for words in commands]
+    try:
+        for words, process in zip(commands, begun, strict=True):
+            stage.tell("")
+            stage.tell(stage.shown(*words, of=USER))
+            assert process.stderr is not None
+            said = []
+            for line in process.stderr:  # as it happens
+                said.append(line)
+                stage.tell(f"  {line.rstrip()}")
+            out, _ = stage.end(process, *words, of=USER)
+            for line in out.rstrip().split("\n"):
+                stage.tell(f"  {line}")
+    finally:
+        for process in begun:
+            if process.poll() is None:
+                process.kill()
+
+
+def _run_words(stage: _Stage, name: str, parameters: Mapping[str, str]) -> tuple[str, ...]:
+    values = [word for key, value in parameters.items() for word in ("-p", f"{key}={value}")]
+    output = str(stage.directory / "results" / f"{name}.json")
+    return ("run", SCENARIO, name, *values, "--head", str(HEAD), "--output", output)
+
+
+# --- 5. afterwards --------------------------------------------------------------------------------
+
+
+def _show_wire(stage: _Stage) -> None:
+    stage.heading("What each party saw: all that went over its wire")
+    for name, role in ROLES.items():
+        traffic = party_traffic(stage.home(name))
+        own = stage.home(name) / "data" / "flights.parquet"
+        held = f"; its {own.stat().st_size:,} bytes of flights stayed" if own.exists() else ""
+        stage.tell(f"  {name} ({role}){held}")
+        for direction in ("sent", "received"):
+            counted: dict[str, int] = {}
+            for one in traffic:
+                if one["direction"] == direction:
+                    counted[one["kind"]] = counted.get(one["kind"], 0) + one["bytes"]
+            largest = sorted(counted.items(), key=lambda item: -item[1])
+            kinds = ", ".join(f"{kind} {size:,}" for kind, size in largest)
+            stage.tell(f"    {direction:<9}{sum(counted.values()):>9,} bytes: {kinds}")
+
+
+def _verify_offline(stage: _Stage) -> tuple[int, int]:
+    """The log and every release, by the auditor; entries of the log and deletion receipts."""
+    log = str(stage.directory / AUDITOR / "log.jsonl")
+    facts = stage.begin("log", "verify", "--file", log, "--json", of=AUDITOR)
+    stage.heading("Deletion receipts, from the log")
+    stage.show("log", "show", "--file", log, "--kind", "StagingDestroyed", of=AUDITOR)
+    stage.heading("The auditor verifies log and releases offline")
+    bundles = [str(stage.directory / "results" / f"{name}.json") for name, _ in RUNS]
+    stage.show_all(
+        [
+            (AUDITOR, ("log", "verify", "--file", log)),
+            *((AUDITOR, ("verify", bundle)) for bundle in bundles),
+        ]
+    )
+    out, _ = stage.end(facts, "log", "verify", "--file", log, "--json", of=AUDITOR)
+    verified = json.loads(out)
+    return int(verified["size"]), int(verified["steps"]["StagingDestroyed"])
+
+
+def _compare(stage: _Stage) -> tuple[Comparison, ...]:
+    stage.heading("The same SQL on all rows pooled, as only a demonstration can")
+    members = load_members(stage.home(AUDITOR))
+    files = [stage.home(name) / "data" / "flights.parquet" for name in HOLDERS]
+    comparisons = []
+    for name, _ in RUNS:
+        data = (stage.directory / "results" / f"{name}.json").read_bytes()
+        verified = verify_release(data, members)
+        arguments = {argument.name: argument.value for argument in verified.result.arguments}
+        compared = compare_with_pooled(
+            verified.result.table, verified.scenario.statement(name), arguments, files
+        )
+        comparisons.append(compared)
+        stage.tell(
+            f"  {name}: {compared.exact_cells} counts and sums exactly equal, "
+            f"{compared.derived_cells} derived values equal to the last printed digit, "
+            f"{compared.withheld_cells} withheld cells not compared"
+        )
+    wrong = [mismatch for compared in comparisons for mismatch in compared.mismatches]
+    if wrong:
+        raise VerificationError(
+            "released values differ from the pooled ones:\n  " + "\n  ".join(wrong[:20])
+        )
+    return tuple(comparisons)
+
+
+def _say_what_next(stage: _Stage, report: DemoReport) -> None:
+    directory, program = stage.directory, stage.program
+    stage.heading("What next")
+    for line in (
+        f"The consortium stays in {directory}; its daemons are stopped. Start them again with",
+        f"  {program} demo --dir {directory} --up &",
+        "then ask something else, read your own data's history, or take an approval back:",
+        f"  {program} run {SCENARIO} delay_by_carrier -p first=7 -p last=12"
+        f" --home {stage.home(USER)}",
+        f"  {program} log show --home {stage.home(AUDITOR)}",
+        f"  {program} revoke {SCENARIO} --reason purpose --home {stage.home(HOLDERS[0])}",
+        "Write a question of your own, starting from a copy of this one:",
+        f"  cp {_shown_path(_demo_file(SCENARIO + '.yaml'))} my-question.yaml",
+        f"  {program} scenario check my-question.yaml",
+        f"  {program} rehearse my-question.yaml late_by_hour",
+    ):
+        stage.tell(line)
+
+
+def _shown_path(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(str(path)) else str(path)
+
+
+# --- the folder -----------------------------------------------------------------------------------
+
+
+def _is_ours(directory: Path) -> bool:
+    marker = directory / MARKER
+    return marker.is_file() and marker.read_bytes() == MARKER_TEXT.encode()
+
+
+@contextlib.contextmanager
+def _owned(directory: Path, *, afresh: bool) -> Iterator[None]:
+    """The folder is this demonstration's alone while it lasts.
+
+    Raises:
+        ConfigurationError: it is not, and never was, or a demonstration runs in it.
+    """
+    foreign = directory.exists() and not _is_ours(directory)
+    if foreign and (not directory.is_dir() or any(directory.iterdir())):
+        raise ConfigurationError(
+            f"{directory} is there already, and no demonstration made it",
+            hint="choose another folder with --dir",
+        )
+    with contextlib.ExitStack() as stack:
+        if directory.exists() and _is_ours(directory):
+            stack.enter_context(_locked(directory / MARKER))
+            _require_stopped(directory)
+            if afresh:
+                _empty(directory)
+        if afresh and not _is_ours(directory):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (directory / MARKER).write_text(MARKER_TEXT)
+            stack.enter_context(_locked(directory / MARKER))
+        yield
+
+
+def _empty(directory: Path) -> None:
+    """Delete all but the marker, which we hold locked."""
+    for path in directory.iterdir():
+        if path.name == MARKER:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise ConfigurationError(
+            f"a demonstration is running in {path.parent}",
+            hint="stop it first (Ctrl-C), or choose another folder with --dir",
+        ) from None
+    finally:
+        os.close(descriptor)
+
+
+def _require_stopped(directory: Path) -> None:
+    """No daemon of a demonstration that was killed is still at work in the folder."""
+    for path in directory.glob("*/daemon.lock"):
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pids = directory / PIDS
+            listed = pids.read_text().split()[::2] if pids.exists() else []
+            raise ConfigurationError(
+                f"the daemon of {path.parent} is still running",
+                hint=("stop it: kill " + " ".join(listed)) if listed else "stop it first",
+            ) from None
+        finally:
+            os.close(descriptor)
