@@ -356,14 +356,15 @@ def compare(case: Case, name: str, type: CellType, ours: Any, theirs: Any) -> No
 QUIET = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=80, deadline=None, suppress_health_check=QUIET)
 @given(oracle_cases())
 def test_equals_the_same_sql_on_pooled_rows(case: Case) -> None:
     check(case)
 
 
 @pytest.mark.long
-@settings(max_examples=5000, deadline=None, suppress_health_check=QUIET)
+@pytest.mark.timeout(1800)
+@settings(max_examples=2000, deadline=None, suppress_health_check=QUIET)
 @given(oracle_cases())
 def test_equals_the_same_sql_on_pooled_rows_long(case: Case) -> None:
     check(case)

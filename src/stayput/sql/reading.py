@@ -110,6 +110,7 @@ _TOKEN_HINTS = {
     "::": _NO_CAST,
     "INTERVAL": "dates are not supported yet; declare an integer column such as day or month",
     ";": "a statement of a scenario is one SELECT; drop the semicolon",
+    "!": "write NOT",
     "||": "texts are declared levels; build labels with CASE WHEN … THEN 'label'",
     "^": "write the power as a product: x * x",
     "**": "write the power as a product: x * x",
@@ -326,7 +327,7 @@ def _verify_token(
         return
     if kind is TokenType.NUMBER and not re.fullmatch(r"[0-9]+(\.[0-9]*)?", raw):
         raise error_at(sql, token.start, f"{raw!r} is no plain number", "write 1000 or 2.5", raw)
-    if kind in _ALLOWED:
+    if kind in _ALLOWED and raw != "!":  # to some engines ! is a factorial
         return
     parameter = before is not None and before.token_type is TokenType.COLON
     if not calls and (text.lower() in names or (parameter and raw.isidentifier())):

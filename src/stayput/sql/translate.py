@@ -73,6 +73,7 @@ _RELATIONS: dict[type, Relation] = {
     exp.GT: Relation.GREATER,
     exp.GTE: Relation.AT_LEAST,
 }
+_PREDICATES = (*_RELATIONS, exp.Is, exp.Between, exp.In)
 _BOUNDS_HINT = "declare tighter min/max or fewer decimals in the table contract"
 
 
@@ -189,6 +190,8 @@ class Translator:
             return self._arithmetic(node, _ARITHMETIC[kind])
         if kind in (exp.IntDiv, exp.Mod):
             return self._division(node)
+        if kind in _PREDICATES:
+            self._verify_unchained(node)
         if kind in _RELATIONS:
             only(self._reading, node, "this", "expression")
             left, right = self.plain(node.this), self.plain(node.expression)
@@ -393,6 +396,17 @@ class Translator:
         )
 
     # --- checks ---
+
+    def _verify_unchained(self, node: exp.Expression) -> None:
+        """Engines disagree on ``a = b = c`` and ``a > 1 IS NULL``, and so do readers."""
+        for name in ("this", "expression", "low", "high"):
+            if type(node.args.get(name)) in (*_PREDICATES, exp.Not):
+                self._reading.refuse(
+                    node,
+                    "a comparison of a comparison needs parentheses",
+                    "write (a = b) = c, or combine comparisons with AND",
+                    _RELATIONS[type(node)].value if type(node) in _RELATIONS else "",
+                )
 
     def _of_kind(self, node: exp.Expression, kind: Kind) -> Expr:
         expr = self.plain(node)
