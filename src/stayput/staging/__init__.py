@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stayput.staging.destruction import DeletionFacts, Swept, sweep
+    from stayput.staging.destruction import DeletionFacts, Swept, merge_facts, sweep
     from stayput.staging.pool import (
         SourceRefused,
         Staged,
@@ -30,13 +30,14 @@ __all__ = [
     "StagingPool",
     "StagingRequest",
     "Swept",
+    "merge_facts",
     "sweep",
 ]
 
 
 def __getattr__(name: str) -> Any:
     # Lazily: the staging process itself imports this package, and must be hardened first.
-    if name in ("DeletionFacts", "Swept", "sweep"):
+    if name in ("DeletionFacts", "Swept", "merge_facts", "sweep"):
         from stayput.staging import destruction  # noqa: PLC0415
 
         return getattr(destruction, name)

@@ -9,6 +9,7 @@ when its parent does: the kernel kills it, and it also watches its standard inpu
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,25 @@ from stayput.staging import confinement
 if TYPE_CHECKING:
     from stayput.staging.messages import Confined, Job
 
-KERNEL_FILES = ("/proc", "/sys")
-"""Without these DuckDB aborts when it looks for the number of cores and the memory."""
+KERNEL_FILES = (
+    "/proc/self",
+    "/proc/meminfo",
+    "/proc/cpuinfo",
+    "/proc/stat",
+    "/proc/sys/vm",
+    "/sys/devices/system",
+    "/sys/fs/cgroup",
+    "/sys/kernel/mm",
+)
+"""Where DuckDB and its allocator look for cores and memory; without some of them it aborts.  Not
+all of /proc: other processes are nobody's business.  Those that a machine lacks are left out."""
+
+_ONE_THREAD = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+}
+"""Keeps pyarrow and numpy from starting threads when imported: Landlock would miss them."""
 
 HEADROOM_MB = 1024
 """Address space beyond the engine's memory limit: program, libraries, thread stacks, arenas.
@@ -28,6 +46,8 @@ Measured: 0.7 GB reserved beside 0.3 GB of limit at two threads."""
 def main(parent: int) -> None:
     """Serve one job from standard input, answering on standard output."""
     confinement.harden(parent)
+    answers = os.dup(1)
+    os.dup2(2, 1)  # to nowhere: what a library prints is no answer
     # Nothing of the engine is loaded before the process is hardened.
     from stayput import documents  # noqa: PLC0415
     from stayput.engines.contract import SourceDoesNotFit  # noqa: PLC0415
@@ -48,15 +68,15 @@ def main(parent: int) -> None:
         encode_rows,
     )
 
-    _send(READY)
+    _send(answers, READY)
     try:
         job = documents.parse(Job, _receive())
     except (DocumentError, EOFError):
         return
     try:
-        _send(documents.encode(_confine(job)))
+        _send(answers, documents.encode(_confine(job)))
     except confinement.NotConfined:
-        _send(documents.encode(Failed(Code.NOT_CONFINED)))
+        _send(answers, documents.encode(Failed(Code.NOT_CONFINED)))
         return
     _end_with_parent()
     try:
@@ -67,14 +87,14 @@ def main(parent: int) -> None:
         )
         data = encode_rows(rows)
     except SourceDoesNotFit as unfit:
-        _send(documents.encode(Failed(Code.DATA_DO_NOT_FIT, unfit.violations)))
+        _send(answers, documents.encode(Failed(Code.DATA_DO_NOT_FIT, unfit.violations)))
     except EngineFailure as failure:
-        _send(documents.encode(Failed(Code[failure.code.name])))
+        _send(answers, documents.encode(Failed(Code[failure.code.name])))
     except MemoryError:
-        _send(documents.encode(Failed(Code.OUT_OF_MEMORY)))
+        _send(answers, documents.encode(Failed(Code.OUT_OF_MEMORY)))
     else:
-        _send(documents.encode(Groups(len(rows))))
-        _send(data)
+        _send(answers, documents.encode(Groups(len(rows))))
+        _send(answers, data)
 
 
 def _confine(job: Job) -> Confined:
@@ -83,11 +103,15 @@ def _confine(job: Job) -> Confined:
 
     os.chdir(job.folder)
     if job.format == "sqlite":
-        import pyarrow  # noqa: F401, PLC0415 - afterwards no library can be opened any more
+        os.environ.update(_ONE_THREAD)
+        import pyarrow.pandas_compat  # noqa: PLC0415 - what pyarrow itself loads late
+        import pyarrow.vendored.version  # noqa: F401, PLC0415
+    sys.path.clear()  # nothing new is imported from here on; pyarrow would try pandas
     confinement.limit_memory((job.memory_limit_mb + HEADROOM_MB) * 2**20)
     if not job.require_landlock and confinement.landlock_abi() < confinement.LANDLOCK_ABI:
         return Confined(0, confinement.restrict_calls())
-    abi = confinement.restrict_files((job.path, *KERNEL_FILES))
+    kernel = [path for path in KERNEL_FILES if os.path.exists(path)]
+    abi = confinement.restrict_files((job.path, *kernel))
     return Confined(abi, confinement.restrict_calls())
 
 
@@ -102,10 +126,10 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _send(data: bytes) -> None:
+def _send(sink: int, data: bytes) -> None:
     frame = memoryview(len(data).to_bytes(4, "big") + data)
     while frame:
-        frame = frame[os.write(1, frame) :]
+        frame = frame[os.write(sink, frame) :]
 
 
 def _receive() -> bytes:

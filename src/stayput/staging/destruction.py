@@ -55,6 +55,19 @@ def facts(checks: dict[DeletionCheck, bool], started: int) -> DeletionFacts:
     return DeletionFacts(passed, failed, outcome, started, max(started, int(time.time())))
 
 
+def merge_facts(first: DeletionFacts, second: DeletionFacts) -> DeletionFacts:
+    """One statement about two stagings of one run: no check passed that failed in either."""
+    failed = set(first.failed) | set(second.failed)
+    passed = (set(first.passed) | set(second.passed)) - failed
+    return DeletionFacts(
+        passed=tuple(check for check in DeletionCheck if check in passed),
+        failed=tuple(check for check in DeletionCheck if check in failed),
+        outcome=Outcome.FAILED if failed else Outcome.DESTROYED,
+        started=min(first.started, second.started),
+        ended=max(first.ended, second.ended),
+    )
+
+
 def open_folder(workdir: Path, staging_id: bytes) -> Path:
     """The folder of a new staging.
 
