@@ -10,7 +10,8 @@ from typing import Any
 import duckdb
 
 from stayput.engines.duckdb import SourceSpec
-from stayput.staging import DeletionFacts, Staged, StagingRequest
+from stayput.staging import DeletionFacts, Staged, StagingRequest, Swept
+from stayput.staging.process import Ended
 from stayput.steps import DeletionCheck, Outcome
 
 HOLDERS = ("north", "south", "west")
@@ -69,7 +70,8 @@ def destroyed() -> Staged:
         started=1,
         ended=1,
     )
-    return Staged(rows=[], receipt=facts)
+    ended = Ended(reaped=True, dumped_core=False, peak_bytes=0, cpu_seconds=0.0)
+    return Staged(rows=[], receipt=facts, ended=ended)
 
 
 @dataclasses.dataclass
@@ -78,6 +80,7 @@ class TableStager:
 
     rows: list[Row]
     requests: list[StagingRequest] = dataclasses.field(default_factory=list)
+    sweeps: list[Swept] = dataclasses.field(default_factory=list)
 
     def stage(self, request: StagingRequest) -> Staged:
         self.requests.append(request)

@@ -10,6 +10,7 @@ from parties import NOW, Party
 
 from stayput.errors import DocumentError, RuleViolation, VerificationError
 from stayput.session import (
+    NO_CIPHERTEXTS,
     Add,
     Contribute,
     Judge,
@@ -450,6 +451,15 @@ def test_a_replayed_part_is_refused_also_in_another_run(story: Story) -> None:
     stolen = digest("south COUNTS")
     story.refuses(contributed("north", run=second, ciphertexts=stolen), "north", "R-3")
     story.tell(contributed("north", run=second, ciphertexts=digest("fresh")), "north")
+
+
+def test_where_no_cell_passes_everybody_sends_the_same_empty_vector(story: Story) -> None:
+    story.until_judged()
+    for holder in HOLDERS:
+        story.tell(contributed(holder, Round.VALUES, ciphertexts=NO_CIPHERTEXTS), holder)
+    empty = summed(Round.VALUES, contributions=(NO_CIPHERTEXTS,) * 3, sum=NO_CIPHERTEXTS)
+    story.tell(empty, "hub")
+    story.tell(released(), "office")
 
 
 def test_parts_bound_to_different_contexts_do_not_meet(story: Story) -> None:

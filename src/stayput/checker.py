@@ -4,7 +4,7 @@ It holds the Paillier key and never sees a part: parts are masked, so the key op
 sum over exactly the sealed participants, and a sum with a missing, foreign or altered part opens to
 noise, which :func:`stayput.disclosure.verify_counts` refuses (clauses C-1 … C-5):
 
-1. the sum it opens is, byte for byte, the one in the log, formed from the logged parts (C-1);
+1. the sum it opens is the one in the log, and it adds the logged parts again to see that (C-1);
 2. every part is bound to the context that the checker computes itself from the sealed text (C-2);
 3. impossible sums end the run (C-3);
 4. counts are opened and judged before any value exists in encrypted form (C-4);
@@ -23,7 +23,7 @@ from stayput import documents, encryption
 from stayput.crypto import sealing, signing
 from stayput.crypto.paillier import PrivateKey
 from stayput.disclosure import check_counts, verify_counts, verify_values
-from stayput.encryption import Context, parse_sum
+from stayput.encryption import Addition, Context, digest_ciphertexts
 from stayput.errors import (
     DocumentError,
     InvalidInput,
@@ -162,17 +162,25 @@ class Checker:
         return self._counts[run]
 
     def _open(self, run: bytes, round: Round, context: Context) -> tuple[int, ...]:
-        """Open the logged sum of a round (clauses C-1, C-2)."""
+        """Open the logged sum of a round (clauses C-1, C-2).
+
+        The parts are added again here, one at a time: whoever added something else to the sum in
+        between, the coordinator included, is found out before anything is opened.
+        """
         state = self.replica.session.runs[run]
         expected = documents.digest(context)
+        addition = Addition(context, self._paillier.public)
         for name, part in state.contributions[round].items():
             if part.context != expected:
                 raise VerificationError(f"the part of {name} is bound to another context")
-        data = self._link.get_encrypted_sum(run, round)
-        encrypted = parse_sum(data, context, self._paillier.public)
-        if encrypted.digest != state.sums[round].sum:
-            raise VerificationError("the coordinator sent another sum than the one in the log")
-        return encryption.open(encrypted, self._paillier)
+            data = self._link.get_contribution(run, round, name)
+            if digest_ciphertexts(data) != part.ciphertexts:
+                raise VerificationError(f"the part of {name} is not the one in the log")
+            addition.add(name, data)
+        total = addition.sum()
+        if total.digest != state.sums[round].sum:
+            raise VerificationError("the sum in the log is not the sum of the parts in the log")
+        return encryption.open(total, self._paillier)
 
     # --- release ----------------------------------------------------------------------------------
 

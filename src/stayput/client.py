@@ -354,8 +354,11 @@ class Client:
             VerificationError: what came does not verify; nothing is shown.
         """
         sealed = self._link.fetch_result(run)
+        self.replica.catch_up(self._link)
         state = self.replica.session.runs[run]
-        if state.released is None or sealed_digest(sealed) != state.released.sealed:
+        if state.released is None:
+            raise VerificationError("the coordinator sent a result that the log does not release")
+        if sealed_digest(sealed) != state.released.sealed:
             raise VerificationError("the coordinator sent other bytes than the released ones")
         result = sealing.unseal(self.identity.agreement_key, sealed, seal_info(run))
         bundle = bundle_release(

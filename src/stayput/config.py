@@ -89,9 +89,9 @@ def _section(cls: type[T], raw: dict[str, Any], name: str) -> T:
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     _refuse_unknown(values, list(fields), name)
     for key, value in values.items():
-        wanted = type(fields[key].default)
-        if type(value) is not wanted or (wanted is int and value < 1):
-            kind = "true or false" if wanted is bool else "a positive whole number"
+        boolean = isinstance(fields[key].default, bool)
+        if not (isinstance(value, bool) if boolean else type(value) is int and value >= 1):
+            kind = "true or false" if boolean else "a positive whole number"
             raise ConfigurationError(f"{name}.{key} in {FILE_NAME} is {kind}, not {value!r}")
     return cls(**values)
 
@@ -129,7 +129,7 @@ def source_spec(path: Path, format: str | None = None, table: str = "") -> Sourc
     Raises:
         ConfigurationError: no such file, or an unknown format.
     """
-    chosen = format or FORMATS.get(path.suffix.lower())
+    chosen = format or FORMATS.get(path.suffix.lower(), "")
     if chosen not in FORMATS.values():
         raise ConfigurationError(
             f"cannot tell the format of {path.name}",

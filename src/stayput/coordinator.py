@@ -230,7 +230,7 @@ class Coordinator:
             time=now,
         )
         entry = signing.sign(step, self._key)
-        self._append(entry, {("sum", _round_key(run, round)): total.ciphertexts})
+        self._append(entry)
         del self._additions[run, round]
 
     def _addition(self, run: bytes, round: Round, context: bytes = b"") -> Addition:
@@ -265,7 +265,7 @@ class Coordinator:
         self._progress.pop(run, None)
         for round in Round:
             self._additions.pop((run, round), None)
-        for kind in ("contribution", "sum", "context"):
+        for kind in ("contribution", "context"):
             self._journal.forget(kind, run)
 
     # --- scenarios --------------------------------------------------------------------------------
@@ -369,15 +369,15 @@ class Coordinator:
         if digest_ciphertexts(ciphertexts) != claimed.ciphertexts:
             raise VerificationError("the ciphertexts are not the ones that were signed")
 
-    def get_encrypted_sum(self, caller: Member, run: bytes, round: Round) -> bytes:
-        """The scenario's checker."""
+    def get_contribution(self, caller: Member, run: bytes, round: Round, holder: str) -> bytes:
+        """The scenario's checker, who adds the parts again (C-1); masked, they say nothing."""
         with self._lock:
             state = self._run_of(run, caller)
-            if caller.name != state.checker:
-                raise NotFound("no such sum for this party")
-            found = self._journal.find("sum", _round_key(run, round))
+            if caller.name != state.checker or holder not in state.ordered.participants:
+                raise NotFound("no such contribution for this party")
+            found = self._journal.find("contribution", _round_key(run, round, holder))
         if found is None:
-            raise NotYet("this sum is not formed, or its run is over")
+            raise NotYet("this part is not here, or its run is over")
         return found
 
     def submit_verdict(self, caller: Member, step: bytes, verdict: bytes) -> int:

@@ -112,7 +112,7 @@ def save_wire(home: Path) -> None:
     temporary.replace(path)
 
 
-class _Stopped(Exception):  # noqa: N818
+class _Stopped(Exception):
     """Told to stop."""
 
 

@@ -65,8 +65,8 @@ class LocalLink:
     def submit_contribution(self, step: bytes, context: bytes, ciphertexts: bytes) -> int:
         return self._core().submit_contribution(self._caller, step, context, ciphertexts)
 
-    def get_encrypted_sum(self, run: bytes, round: Round) -> bytes:
-        return self._core().get_encrypted_sum(self._caller, run, round)
+    def get_contribution(self, run: bytes, round: Round, holder: str) -> bytes:
+        return self._core().get_contribution(self._caller, run, round, holder)
 
     def submit_verdict(self, step: bytes, verdict: bytes) -> int:
         return self._core().submit_verdict(self._caller, step, verdict)
@@ -243,8 +243,10 @@ class Federation:
 
     def close(self) -> None:
         """Close all files."""
-        for store in (*self._journals.values(), *self._ledgers.values()):
-            store.close()
+        for journal in self._journals.values():
+            journal.close()
+        for ledger in self._ledgers.values():
+            ledger.close()
 
 
 def _identity(home: Path, name: str, role: Role, now: int, paillier_bits: int) -> Identity:

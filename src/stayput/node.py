@@ -30,7 +30,6 @@ from stayput.encryption import Context, EncryptedPartial, encrypt
 from stayput.engines.duckdb import SourceSpec
 from stayput.errors import (
     ConfigurationError,
-    ContractViolation,
     DocumentError,
     InvalidInput,
     NotFound,
@@ -54,7 +53,15 @@ from stayput.release import CellVerdict, RunOrder
 from stayput.replica import Replica
 from stayput.scenario import Scenario
 from stayput.session import Contribute, RunPhase, verify_proposal
-from stayput.staging import Staged, StagingRequest
+from stayput.staging import (
+    DeletionFacts,
+    SourceRefused,
+    Staged,
+    StagingFailed,
+    StagingRequest,
+    Swept,
+    merge_facts,
+)
 from stayput.steps import (
     Contributed,
     FailureReason,
@@ -72,7 +79,13 @@ _FAILURE = "failure"
 
 
 class Stager(Protocol):
-    """Runs a query over a holder's rows in a process of its own and destroys that."""
+    """Runs a query over a holder's rows in a process of its own and destroys that.
+
+    ``sweeps`` is what a killed node had left, found at the start.
+    """
+
+    @property
+    def sweeps(self) -> Sequence[Swept]: ...
 
     def stage(self, request: StagingRequest) -> Staged: ...
 
@@ -108,6 +121,7 @@ class Node:
         self._link = link
         self._sources = sources
         self._stager = stager
+        self._swept = {swept.staging_id: swept.receipt for swept in stager.sweeps}
         self._clock = clock
         self._random = random
         self.report: Callable[[str], None] = lambda message: None
@@ -128,6 +142,7 @@ class Node:
             state = self.replica.session.runs.get(run)
             if state is not None and state.over:
                 self._ledger.close_run(run)
+        moved = self._account_for_sweeps() or moved
         for instruction in self.replica.instructions(self._identity.name):
             assert isinstance(instruction, Contribute)
             moved = self._obey(instruction) or moved
@@ -189,15 +204,15 @@ class Node:
             raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
         self.report(f"run {run.hex()[:8]}: staging {plan.contract.name}")
         staged = self._stage(run, plan)
-        receipt = self._receipt(run, scenario, staged)
-        if staged.receipt.outcome is not Outcome.DESTROYED:
-            self._ledger.store(run, {_RECEIPT: Outgoing(receipt)})
-            self._link.submit_receipt(receipt)
+        facts = self._with_sweep(run, staged.receipt)
+        if facts.outcome is not Outcome.DESTROYED:
             raise _Refused(
                 FailureReason.DELETION_FAILED,
                 "staged rows could not be shown to be destroyed",
                 "look for what is left in the staging folder, then order a new run",
+                receipt=facts,
             )
+        receipt = self._receipt(run, scenario.digest, facts)
         partial = assemble(plan.bound.plan, staged.rows)
         context = counts_context(plan)
         contribution = self._encrypt(context, counts_vector(partial))
@@ -225,16 +240,19 @@ class Node:
                     staging_id=run,
                 )
             )
-        except ContractViolation as error:
-            raise _Refused(FailureReason.DATA_DO_NOT_FIT, error.message, error.hint) from None
+        except SourceRefused as error:
+            reason, facts = FailureReason.DATA_DO_NOT_FIT, error.receipt
+            raise _Refused(reason, error.message, error.hint, receipt=facts) from None
+        except StagingFailed as error:
+            reason, facts = FailureReason.STAGING_FAILED, error.receipt
+            raise _Refused(reason, error.message, error.hint, receipt=facts) from None
         except (StagingError, ConfigurationError) as error:
             raise _Refused(FailureReason.STAGING_FAILED, error.message, error.hint) from None
 
-    def _receipt(self, run: bytes, scenario: Scenario, staged: Staged) -> bytes:
-        facts = staged.receipt
+    def _receipt(self, run: bytes, scenario: bytes, facts: DeletionFacts) -> bytes:
         step = StagingDestroyed(
             run=run,
-            scenario=scenario.digest,
+            scenario=scenario,
             holder=self._identity.name,
             staging=self._random(16),
             method=StagingMethod.PROCESS_MEMORY,
@@ -246,6 +264,29 @@ class Node:
             ended=facts.ended,
         )
         return signing.sign(step, self._identity.signing_key)
+
+    def _with_sweep(self, run: bytes, facts: DeletionFacts) -> DeletionFacts:
+        """The facts of a staging, and of an earlier one of the same run that a kill had ended."""
+        swept = self._swept.get(run)
+        return facts if swept is None else merge_facts(swept, facts)
+
+    def _account_for_sweeps(self) -> bool:
+        """Give the receipt of a staging that a kill ended and whose run is over since."""
+        for run, facts in tuple(self._swept.items()):
+            state = self.replica.session.runs.get(run)
+            if state is None or not state.over:
+                continue
+            if self._identity.name not in state.receipts:
+                self._submit_late(self._receipt(run, state.ordered.scenario, facts))
+            del self._swept[run]
+            return True
+        return False
+
+    def _submit_late(self, receipt: bytes) -> None:
+        try:
+            self._link.submit_receipt(receipt)
+        except RuleViolation:
+            self.replica.catch_up(self._link)  # it was given before the kill
 
     # --- round two --------------------------------------------------------------------------------
 
@@ -325,8 +366,11 @@ class Node:
         self._ledger.add_note(Note(run, self._clock(), refused.message, refused.hint))
         self.report(f"run {run.hex()[:8]}: refused: {refused.message}")
         step = RunFailed(run, self._identity.name, refused.reason, self._clock())
-        outgoing = Outgoing(signing.sign(step, self._identity.signing_key))
-        self._ledger.store(run, {_FAILURE: outgoing})
+        outgoing = {_FAILURE: Outgoing(signing.sign(step, self._identity.signing_key))}
+        if refused.receipt is not None:
+            scenario = self.replica.session.runs[run].ordered.scenario
+            outgoing[_RECEIPT] = Outgoing(self._receipt(run, scenario, refused.receipt))
+        self._ledger.store(run, outgoing)
         fixed = self._ledger.outgoing(run, _FAILURE)
         assert fixed is not None
         self._send_failure(fixed)
@@ -335,6 +379,10 @@ class Node:
         self.replica.catch_up(self._link)
         envelope = signing.parse_envelope(failure.step)
         step = documents.parse(RunFailed, envelope.payload)
+        receipt = self._ledger.outgoing(step.run, _RECEIPT)
+        if receipt and self._identity.name not in self.replica.session.runs[step.run].receipts:
+            self._submit_late(receipt.step)
+            self.replica.catch_up(self._link)
         if self.replica.session.runs[step.run].phase is RunPhase.FAILED:
             self._ledger.close_run(step.run)
             return False
@@ -348,6 +396,14 @@ class Node:
 class _Refused(StayputError):
     """This node will not go on with a run: a code for everybody, words for its own people."""
 
-    def __init__(self, reason: FailureReason, message: str, hint: str) -> None:
+    def __init__(
+        self,
+        reason: FailureReason,
+        message: str,
+        hint: str,
+        *,
+        receipt: DeletionFacts | None = None,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.reason = reason
+        self.receipt = receipt

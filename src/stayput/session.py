@@ -26,9 +26,11 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from stayput.crypto import signing
+from stayput.encryption import digest_ciphertexts
 from stayput.errors import RuleViolation, VerificationError
 from stayput.membership import Members, verify_member_list
 from stayput.scenario import Scenario
@@ -54,6 +56,9 @@ from stayput.steps import (
     SumFormed,
     Waiver,
 )
+
+NO_CIPHERTEXTS = digest_ciphertexts(b"")
+"""The digest of the empty vector."""
 
 # --- instructions ---------------------------------------------------------------------------------
 
@@ -215,7 +220,7 @@ class Session:
         """
         position = self.size if index is None else index
         envelope = signing.parse_envelope(entry)
-        step = signing.peek(envelope, STEP_CLASSES)
+        step: Step = signing.peek(envelope, STEP_CLASSES)
         if isinstance(step, MemberList):
             self._admit_member_list(entry)
             return Admitted(step, position, entry)
@@ -410,7 +415,8 @@ class Session:
             raise RuleViolation(f"{step.holder} has contributed", clause="R-3")
         if step.holder not in run.receipts:
             raise RuleViolation("no contribution before the deletion receipt", clause="R-3")
-        if step.ciphertexts in self._ciphertexts:
+        # Where no cell passes the vector of round two is empty, the same bytes for everybody.
+        if step.ciphertexts in self._ciphertexts and step.ciphertexts != NO_CIPHERTEXTS:
             raise RuleViolation("these ciphertexts were contributed before", clause="R-3")
         for other in run.contributions[step.round].values():
             if other.context != step.context:
@@ -561,7 +567,7 @@ def verify_proposal(step: ScenarioProposed, scenario: Scenario) -> Scenario:
     return scenario
 
 
-_RULES = {
+_RULES: dict[type, Callable[[Session, Any], None]] = {
     ScenarioProposed: Session._rule_proposed,
     ScenarioReviewed: Session._rule_reviewed,
     ScenarioSealed: Session._rule_sealed,
@@ -575,7 +581,7 @@ _RULES = {
     RunFailed: Session._rule_failed,
 }
 
-_EFFECTS = {
+_EFFECTS: dict[type, Callable[[Session, Any], None]] = {
     ScenarioProposed: Session._effect_proposed,
     ScenarioReviewed: Session._effect_reviewed,
     ScenarioSealed: Session._effect_sealed,

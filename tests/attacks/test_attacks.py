@@ -57,7 +57,7 @@ NOW = 1_790_000_000
 class World(Federation):
     """A federation with a sealed scenario in which single answers can be bent."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, text: str = TEXT) -> None:
         self.stagers = {holder: TableStager(rows_of(holder)) for holder in HOLDERS}
         self.lies: dict[tuple[str, str], Callable[..., Any]] = {}
         self.contexts: list[bytes] = []
@@ -72,7 +72,7 @@ class World(Federation):
             clock=lambda: NOW,
             paillier_bits=2048,
         )
-        self.scenario = self.client.propose(TEXT)
+        self.scenario = self.client.propose(text)
         self.approve(self.client.scenario(self.scenario))
 
     def link(self, name: str) -> Any:
@@ -361,8 +361,8 @@ def submit(world: World, name: str, part: tuple[bytes, bytes, bytes]) -> int:
     node = world.nodes[name]
     receipt = node._receipt(
         documents.parse(Contributed, signing.parse_envelope(part[0]).payload).run,
-        world.client.scenario(world.scenario),
-        destroyed(),
+        world.scenario,
+        destroyed().receipt,
     )
     with contextlib.suppress(RuleViolation):
         world.coordinator.submit_receipt(world.members[name], receipt)
@@ -434,16 +434,35 @@ def test_the_checkers_key_opens_nothing_but_the_full_sum(world: World) -> None:
         world.nodes[holder].work()
     world.nodes["north"].work()
     key = world.members.checker_key("office")
-    assert world.checker.replica.catch_up(world.link("office"))
-    kept = world.coordinator._journal.get("sum", run + bytes([1]))
 
-    def halved(_: bytes) -> bytes:
-        width = key.ciphertext_bytes
-        square = gmpy2.mpz(key.modulus) ** 2
-        numbers = [int.from_bytes(kept[i : i + width], "big") for i in range(0, len(kept), width)]
-        return b"".join(int(n * n % square).to_bytes(width, "big") for n in numbers)
+    def altered(part: bytes) -> bytes:
+        """Enc(m) · g = Enc(m + 1): malleability, on purpose."""
+        width, n = key.ciphertext_bytes, gmpy2.mpz(key.modulus)
+        first = int.from_bytes(part[:width], "big") * (n + 1) % (n * n)
+        return int(first).to_bytes(width, "big") + part[width:]
 
-    world.lies["office", "get_encrypted_sum"] = halved
+    world.lies["office", "get_contribution"] = altered
+    world.checker.work()
+    assert world.failure(run) is FailureReason.INVARIANT_VIOLATED
+
+
+def test_a_coordinator_that_lifts_a_count_in_the_logged_sum(world: World) -> None:
+    """It adds 1 to the first count and logs the sum so: the checker adds the parts again."""
+    run = world.order(statement="numbers", arguments=(), rounds=1)
+    honest = Addition.sum
+
+    def lifted(addition: Addition) -> EncryptedSum:
+        total = honest(addition)
+        key = world.members.checker_key("office")
+        width, n = key.ciphertext_bytes, gmpy2.mpz(key.modulus)
+        first = int.from_bytes(total.ciphertexts[:width], "big") * (n + 1) % (n * n)
+        bent = int(first).to_bytes(width, "big") + total.ciphertexts[width:]
+        return EncryptedSum(total.context, bent)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Addition, "sum", lifted)
+        for holder in HOLDERS:
+            world.nodes[holder].work()
     world.checker.work()
     assert world.failure(run) is FailureReason.INVARIANT_VIOLATED
 
@@ -488,6 +507,16 @@ def test_values_of_withheld_cells_are_never_sent(world: World) -> None:
     assert vector.count == 2 * 3
 
 
+def test_a_question_of_which_no_cell_passes_is_answered_with_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path, TEXT.replace("min_count: 10", "min_count: 400"))
+    run = world.order()
+    world.settle()
+    table = world.client.wait_for(run, timeout=0).table.to_pylist()
+    assert table
+    assert all(row[name] is None for row in table for name in ("pets", "mean", "sd"))
+    world.close()
+
+
 # --- promise 4: only a checked result, to the data user alone -------------------------------------
 
 
@@ -503,20 +532,20 @@ def test_another_users_release_and_a_foreign_scenario(world: World) -> None:
         lambda c: c.get_scenario(stranger, world.scenario),
         lambda c: c.get_run_order(stranger, run),
         lambda c: c.get_verdict(stranger, run),
-        lambda c: c.get_encrypted_sum(stranger, run, Round.COUNTS),
+        lambda c: c.get_contribution(stranger, run, Round.COUNTS, "north"),
     ):
         with pytest.raises(NotFound):
             call(world.coordinator)
     assert world.coordinator.fetch_result(world.members["asker"], run)
 
 
-def test_only_the_checker_gets_the_encrypted_sum(world: World) -> None:
+def test_only_the_checker_gets_encrypted_parts(world: World) -> None:
     run = world.order()
     for holder in HOLDERS:
         world.nodes[holder].work()
-    for name in ("asker", "north", "hub"):
+    for name in ("asker", "north", "south", "hub"):
         with pytest.raises(NotFound):
-            world.coordinator.get_encrypted_sum(world.members[name], run, Round.COUNTS)
+            world.coordinator.get_contribution(world.members[name], run, Round.COUNTS, "north")
 
 
 def test_nobody_submits_a_step_of_somebody_else(world: World) -> None:

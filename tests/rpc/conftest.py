@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from loopback import Consortium, Running, running
+from rpc.loopback import Consortium, Running, running
 
 
 @pytest.fixture(scope="session")

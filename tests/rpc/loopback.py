@@ -98,8 +98,8 @@ class Core:
     ) -> int:
         return self._note("submit_contribution", caller, step, context, ciphertexts)
 
-    def get_encrypted_sum(self, caller: Member, run: bytes, round: Round) -> bytes:
-        self._note("get_encrypted_sum", caller, run, round)
+    def get_contribution(self, caller: Member, run: bytes, round: Round, holder: str) -> bytes:
+        self._note("get_contribution", caller, run, round, holder)
         return b"the sum"
 
     def submit_verdict(self, caller: Member, step: bytes, verdict: bytes) -> int:

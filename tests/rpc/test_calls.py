@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from loopback import ROLES, Consortium, Running, running
+from rpc.loopback import ROLES, Consortium, Running, running
 
 from stayput.errors import (
     ConfigurationError,
@@ -32,7 +32,7 @@ CALLS: dict[str, tuple[str, tuple[Any, ...], Any]] = {
     "RunService/GetRunOrder": ("get_run_order", (b"run",), b"the order"),
     "RunService/SubmitReceipt": ("submit_receipt", (b"s",), int),
     "RunService/SubmitContribution": ("submit_contribution", (b"s", b"c", b"\0\xff" * 900), int),
-    "RunService/GetEncryptedSum": ("get_encrypted_sum", (b"run", Round.VALUES), b"the sum"),
+    "RunService/GetContribution": ("get_contribution", (b"run", Round.VALUES, "north"), b"the sum"),
     "RunService/SubmitVerdict": ("submit_verdict", (b"s", b"verdict"), int),
     "RunService/GetVerdict": ("get_verdict", (b"run",), b"the verdict"),
     "RunService/SubmitRelease": ("submit_release", (b"s",), int),
@@ -140,9 +140,9 @@ def test_what_is_no_message_is_malformed(server: Running, method: str, data: byt
 
 @pytest.mark.parametrize("turn", [0, 3, 2**31])
 def test_an_unknown_round_is_malformed(server: Running, turn: int) -> None:
-    request = pb.GetEncryptedSumRequest(run=b"run", round=turn).SerializeToString()
+    request = pb.GetContributionRequest(run=b"run", round=turn).SerializeToString()
     with server.link("office") as link, pytest.raises(InvalidInput):
-        link._line.call("RunService/GetEncryptedSum", request, 5.0)
+        link._line.call("RunService/GetContribution", request, 5.0)
     assert server.core.calls == []
 
 

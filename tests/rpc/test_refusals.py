@@ -7,7 +7,7 @@ import logging
 
 import grpc
 import pytest
-from loopback import Running
+from rpc.loopback import Running
 
 from stayput import errors
 from stayput.errors import (

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from loopback import Consortium, Running, make, running
+from rpc.loopback import Consortium, Running, make, running
 
 from stayput.crypto import signing
 from stayput.errors import ConfigurationError, StayputError, Unavailable, VerificationError

@@ -199,7 +199,7 @@ def parse_envelope(data: bytes) -> Envelope:
     return envelope
 
 
-def peek(envelope: Envelope, classes: Iterable[type]) -> object:
+def peek(envelope: Envelope, classes: Iterable[type]) -> Any:
     """The parsed payload, *not verified*: to learn who claims to have signed.
 
     Raises:

@@ -152,10 +152,10 @@ class GrpcLink:
         answer = self._call(method, request, pb.SubmitContributionResponse, TRANSFER_SECONDS)
         return answer.index
 
-    def get_encrypted_sum(self, run: bytes, round: Round) -> bytes:
-        request = pb.GetEncryptedSumRequest(run=run, round=round.value)
-        method = "RunService/GetEncryptedSum"
-        answer = self._call(method, request, pb.GetEncryptedSumResponse, TRANSFER_SECONDS)
+    def get_contribution(self, run: bytes, round: Round, holder: str) -> bytes:
+        request = pb.GetContributionRequest(run=run, round=round.value, holder=holder)
+        method = "RunService/GetContribution"
+        answer = self._call(method, request, pb.GetContributionResponse, TRANSFER_SECONDS)
         return answer.ciphertexts
 
     def submit_verdict(self, step: bytes, verdict: bytes) -> int:

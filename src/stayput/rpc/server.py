@@ -53,7 +53,7 @@ class CoordinatorCore(Protocol):
     def submit_contribution(
         self, caller: Member, step: bytes, context: bytes, ciphertexts: bytes
     ) -> int: ...
-    def get_encrypted_sum(self, caller: Member, run: bytes, round: Round) -> bytes: ...
+    def get_contribution(self, caller: Member, run: bytes, round: Round, holder: str) -> bytes: ...
     def submit_verdict(self, caller: Member, step: bytes, verdict: bytes) -> int: ...
     def get_verdict(self, caller: Member, run: bytes) -> bytes: ...
     def submit_release(self, caller: Member, step: bytes) -> int: ...
@@ -83,15 +83,15 @@ def _submit_contribution(
     return pb.SubmitContributionResponse(index=index)
 
 
-def _get_encrypted_sum(
-    core: CoordinatorCore, caller: Member, request: pb.GetEncryptedSumRequest
+def _get_contribution(
+    core: CoordinatorCore, caller: Member, request: pb.GetContributionRequest
 ) -> Message:
     try:
         turn = Round(request.round)
     except ValueError:
         raise InvalidInput(f"there is no round {request.round}") from None
-    found = core.get_encrypted_sum(caller, request.run, turn)
-    return pb.GetEncryptedSumResponse(ciphertexts=found)
+    found = core.get_contribution(caller, request.run, turn, request.holder)
+    return pb.GetContributionResponse(ciphertexts=found)
 
 
 def _deliver_result(
@@ -161,7 +161,7 @@ METHODS: dict[str, Method] = {
     "RunService/SubmitContribution": Method(
         pb.SubmitContributionRequest, _HOLDER, _submit_contribution
     ),
-    "RunService/GetEncryptedSum": Method(pb.GetEncryptedSumRequest, _CHECKER, _get_encrypted_sum),
+    "RunService/GetContribution": Method(pb.GetContributionRequest, _CHECKER, _get_contribution),
     "RunService/SubmitVerdict": Method(
         pb.SubmitVerdictRequest,
         _CHECKER,

@@ -36,7 +36,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "RunService/GetRunOrder": ("run id", "run order"),
     "RunService/SubmitReceipt": (_STEP, _INDEX),
     "RunService/SubmitContribution": (_STEP + " and encrypted part", _INDEX),
-    "RunService/GetEncryptedSum": ("run id", "encrypted sum"),
+    "RunService/GetContribution": ("run id", "encrypted part"),
     "RunService/SubmitVerdict": (_STEP + " and cell verdict", _INDEX),
     "RunService/GetVerdict": ("run id", "cell verdict"),
     "RunService/SubmitRelease": (_STEP, _INDEX),

@@ -126,15 +126,17 @@ class SubmitContributionResponse(_message.Message):
     index: int
     def __init__(self, index: _Optional[int] = ...) -> None: ...
 
-class GetEncryptedSumRequest(_message.Message):
-    __slots__ = ("run", "round")
+class GetContributionRequest(_message.Message):
+    __slots__ = ("run", "round", "holder")
     RUN_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
     run: bytes
     round: int
-    def __init__(self, run: _Optional[bytes] = ..., round: _Optional[int] = ...) -> None: ...
+    holder: str
+    def __init__(self, run: _Optional[bytes] = ..., round: _Optional[int] = ..., holder: _Optional[str] = ...) -> None: ...
 
-class GetEncryptedSumResponse(_message.Message):
+class GetContributionResponse(_message.Message):
     __slots__ = ("ciphertexts",)
     CIPHERTEXTS_FIELD_NUMBER: _ClassVar[int]
     ciphertexts: bytes

@@ -335,10 +335,10 @@ class RunServiceStub:
                 request_serializer=stayput_dot_v1_dot_services__pb2.SubmitContributionRequest.SerializeToString,
                 response_deserializer=stayput_dot_v1_dot_services__pb2.SubmitContributionResponse.FromString,
                 _registered_method=True)
-        self.GetEncryptedSum = channel.unary_unary(
-                '/stayput.v1.RunService/GetEncryptedSum',
-                request_serializer=stayput_dot_v1_dot_services__pb2.GetEncryptedSumRequest.SerializeToString,
-                response_deserializer=stayput_dot_v1_dot_services__pb2.GetEncryptedSumResponse.FromString,
+        self.GetContribution = channel.unary_unary(
+                '/stayput.v1.RunService/GetContribution',
+                request_serializer=stayput_dot_v1_dot_services__pb2.GetContributionRequest.SerializeToString,
+                response_deserializer=stayput_dot_v1_dot_services__pb2.GetContributionResponse.FromString,
                 _registered_method=True)
         self.SubmitVerdict = channel.unary_unary(
                 '/stayput.v1.RunService/SubmitVerdict',
@@ -400,7 +400,7 @@ class RunServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def GetEncryptedSum(self, request, context):
+    def GetContribution(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -465,10 +465,10 @@ def add_RunServiceServicer_to_server(servicer, server):
                     request_deserializer=stayput_dot_v1_dot_services__pb2.SubmitContributionRequest.FromString,
                     response_serializer=stayput_dot_v1_dot_services__pb2.SubmitContributionResponse.SerializeToString,
             ),
-            'GetEncryptedSum': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetEncryptedSum,
-                    request_deserializer=stayput_dot_v1_dot_services__pb2.GetEncryptedSumRequest.FromString,
-                    response_serializer=stayput_dot_v1_dot_services__pb2.GetEncryptedSumResponse.SerializeToString,
+            'GetContribution': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetContribution,
+                    request_deserializer=stayput_dot_v1_dot_services__pb2.GetContributionRequest.FromString,
+                    response_serializer=stayput_dot_v1_dot_services__pb2.GetContributionResponse.SerializeToString,
             ),
             'SubmitVerdict': grpc.unary_unary_rpc_method_handler(
                     servicer.SubmitVerdict,
@@ -621,7 +621,7 @@ class RunService:
             _registered_method=True)
 
     @staticmethod
-    def GetEncryptedSum(request,
+    def GetContribution(request,
             target,
             options=(),
             channel_credentials=None,
@@ -634,9 +634,9 @@ class RunService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/stayput.v1.RunService/GetEncryptedSum',
-            stayput_dot_v1_dot_services__pb2.GetEncryptedSumRequest.SerializeToString,
-            stayput_dot_v1_dot_services__pb2.GetEncryptedSumResponse.FromString,
+            '/stayput.v1.RunService/GetContribution',
+            stayput_dot_v1_dot_services__pb2.GetContributionRequest.SerializeToString,
+            stayput_dot_v1_dot_services__pb2.GetContributionResponse.FromString,
             options,
             channel_credentials,
             insecure,
