@@ -15,23 +15,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import enum
 import fcntl
 import importlib.resources
-import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 from pyarrow import parquet
 
-from stayput.audit import verify_release
+from stayput.audit import verify_log, verify_release
 from stayput.config import add_source
 from stayput.errors import ConfigurationError, StayputError, VerificationError
 from stayput.identity import (
@@ -42,9 +43,10 @@ from stayput.identity import (
     parse_address,
     save_members,
 )
+from stayput.log_file import parse_log_file
 from stayput.membership import form_member_list
 from stayput.pooled import Comparison, compare_with_pooled
-from stayput.steps import Role
+from stayput.steps import Outcome, Role, StagingDestroyed
 from stayput.traffic import party_traffic
 
 SCENARIO = "nyc-delays"
@@ -60,7 +62,7 @@ ROLES = {
 }
 
 RUNS: tuple[tuple[str, dict[str, str]], ...] = (
-    ("delay_by_carrier", {"first": "1", "last": "6"}),
+    ("delay_by_carrier", {"first": "1", "last": "12"}),
     ("late_by_hour", {}),
     ("delay_distance", {}),
 )
@@ -80,6 +82,12 @@ STOP_SECONDS = 15.0
 COMMAND_SECONDS = 120.0
 HEAD = 12
 """Rows of each result that are printed."""
+
+WIDTH = 100
+"""Columns of what is shown."""
+
+LAST_STAGE = "fetched, opened and verified"
+"""What `stayput run` says last before it prints the result."""
 
 Tell = Callable[[str], None]
 
@@ -184,6 +192,7 @@ class _Stage:
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
+            env={**os.environ, "COLUMNS": str(WIDTH - 2)},
         )
 
     def end(self, process: subprocess.Popen[str], *words: str, of: str) -> tuple[str, str]:
@@ -208,7 +217,7 @@ class _Stage:
         """Show a command, carry it out, show what it prints."""
         self.tell(self.shown(*words, of=of))
         out, err = self.end(self.begin(*words, of=of), *words, of=of)
-        self._tell_lines(out + err)
+        self.tell_lines(out + err)
         return out
 
     def show_all(self, commands: Sequence[tuple[str, Sequence[str]]]) -> None:
@@ -217,11 +226,18 @@ class _Stage:
         for process, (name, words) in zip(begun, commands, strict=True):
             out, err = self.end(process, *words, of=name)
             self.tell(self.shown(*words, of=name))
-            self._tell_lines(err + out)
+            self.tell_lines(err + out)
 
-    def _tell_lines(self, text: str) -> None:
+    def tell_lines(self, text: str) -> None:
         for line in text.rstrip("\n").split("\n"):
-            self.tell(f"  {line}" if line else "")
+            self.tell(f"  {line}".rstrip())
+
+    def tell_wrapped(self, label: str, text: str) -> None:
+        """A label and a text that goes on below itself."""
+        for line in textwrap.wrap(
+            text, WIDTH, initial_indent=label, subsequent_indent=" " * len(label)
+        ):
+            self.tell(line)
 
 
 def _python() -> list[str]:
@@ -392,13 +408,16 @@ def _run_statements(stage: _Stage) -> None:
             stage.tell("")
             stage.tell(stage.shown(*words, of=USER))
             assert process.stderr is not None
-            said = []
+            after: list[str] = []  # what it says once the result is there, shown below it
+            ready = False
             for line in process.stderr:  # as it happens
-                said.append(line)
-                stage.tell(f"  {line.rstrip()}")
+                if ready:
+                    after.append(line)
+                else:
+                    stage.tell(f"  {line.rstrip()}")
+                ready = ready or line.rstrip().endswith(LAST_STAGE)
             out, _ = stage.end(process, *words, of=USER)
-            for line in out.rstrip().split("\n"):
-                stage.tell(f"  {line}")
+            stage.tell_lines(out + "".join(after))
     finally:
         for process in begun:
             if process.poll() is None:
@@ -424,30 +443,52 @@ def _show_wire(stage: _Stage) -> None:
         for direction in ("sent", "received"):
             counted: dict[str, int] = {}
             for one in traffic:
-                if one["direction"] == direction:
+                if one["direction"] == direction and one["bytes"]:
                     counted[one["kind"]] = counted.get(one["kind"], 0) + one["bytes"]
             largest = sorted(counted.items(), key=lambda item: -item[1])
             kinds = ", ".join(f"{kind} {size:,}" for kind, size in largest)
-            stage.tell(f"    {direction:<9}{sum(counted.values()):>9,} bytes: {kinds}")
+            total = f"    {direction:<9}{sum(counted.values()):>9,} bytes: "
+            stage.tell_wrapped(total, kinds or "nothing")
 
 
 def _verify_offline(stage: _Stage) -> tuple[int, int]:
     """The log and every release, by the auditor; entries of the log and deletion receipts."""
-    log = str(stage.directory / AUDITOR / "log.jsonl")
-    facts = stage.begin("log", "verify", "--file", log, "--json", of=AUDITOR)
-    stage.heading("Deletion receipts, from the log")
-    stage.show("log", "show", "--file", log, "--kind", "StagingDestroyed", of=AUDITOR)
+    log = stage.directory / AUDITOR / "log.jsonl"
+    receipts = _show_receipts(stage, log)
     stage.heading("The auditor verifies log and releases offline")
     bundles = [str(stage.directory / "results" / f"{name}.json") for name, _ in RUNS]
     stage.show_all(
         [
-            (AUDITOR, ("log", "verify", "--file", log)),
+            (AUDITOR, ("log", "verify", "--file", str(log))),
             *((AUDITOR, ("verify", bundle)) for bundle in bundles),
         ]
     )
-    out, _ = stage.end(facts, "log", "verify", "--file", log, "--json", of=AUDITOR)
-    verified = json.loads(out)
-    return int(verified["size"]), int(verified["steps"]["StagingDestroyed"])
+    return receipts
+
+
+def _show_receipts(stage: _Stage, log: Path) -> tuple[int, int]:
+    entries, checkpoint = parse_log_file(log.read_bytes())
+    report = verify_log(entries, checkpoint, load_members(stage.home(AUDITOR)))
+    receipts = [step for step in report.steps if isinstance(step, StagingDestroyed)]
+    stage.heading("Deletion receipts, from the log")
+    for one in receipts:
+        took = f"within {max(1, one.ended - one.started)} s"
+        failed = "".join(f", FAILED {check.name}" for check in one.failed)
+        stage.tell(
+            f"  run {one.run.hex()[:12]}  {one.holder}  {one.outcome.name} {took},"
+            f" {len(one.passed)} checks passed{failed}"
+        )
+    passed = set.intersection(*(set(one.passed) for one in receipts))
+    not_covered = set.union(*(set(one.not_covered) for one in receipts))
+    stage.tell_wrapped("  passed by all: ", _names(passed))
+    stage.tell_wrapped("  not covered:   ", _names(not_covered))
+    if any(one.outcome is not Outcome.DESTROYED for one in receipts):
+        raise VerificationError("a holder could not show that staged rows were destroyed")
+    return report.size, len(receipts)
+
+
+def _names(codes: Iterable[enum.Enum]) -> str:
+    return ", ".join(code.name for code in sorted(codes, key=lambda code: int(code.value)))
 
 
 def _compare(stage: _Stage) -> tuple[Comparison, ...]:
@@ -478,7 +519,7 @@ def _compare(stage: _Stage) -> tuple[Comparison, ...]:
 
 def _say_what_next(stage: _Stage, report: DemoReport) -> None:
     directory, program = stage.directory, stage.program
-    stage.heading("What next")
+    stage.heading(f"What next (all of this took {report.seconds:.0f} s)")
     for line in (
         f"The consortium stays in {directory}; its daemons are stopped. Start them again with",
         f"  {program} demo --dir {directory} --up &",

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stayput.cli.log_file import log_file, parse_log_file
 from stayput.cli.opening import members_from, opened
 from stayput.cli.scenarios import moment
 from stayput.cli.terminal import (
@@ -119,6 +118,8 @@ def export(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Write the whole verified log to a file, for whoever wants to verify it offline."""
+    from stayput.log_file import log_file
+
     with opened(home) as (_, replica, _link):
         data = log_file(replica.entries, replica.checkpoint)
         size = replica.size
@@ -163,6 +164,7 @@ def _replayed(
 ) -> tuple[LogReport, Members, tuple[bytes, ...]]:
     """The log from a file, else from the coordinator, replayed from its bytes alone."""
     from stayput.audit import verify_log
+    from stayput.log_file import parse_log_file
 
     if file is not None:
         listed = members_from(home, members, fingerprint)

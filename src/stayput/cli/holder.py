@@ -134,8 +134,9 @@ def approve(
             )
         say(f"scenario {reviewed.scenario.name}, digest {digest.hex()}")
         say(f"report   {signed.hex()}")
-        for warning in reviewed.report.warnings:
-            say(f"warning  {warning.kind.name}: {warning.sentence}")
+        warnings = [warning.kind.name for warning in reviewed.report.warnings]
+        if warnings:
+            say(f"warnings {', '.join(warnings)} (in words: `stayput report`)")
         _require_yes(yes, f"Approve it in the name of {identity.name}?")
         review.approve(reviewed, identity, replica, link, ledger, waivers=waivers, clock=clock)
         state = replica.session.scenarios[digest]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ SIGNIFICANT_DIGITS = 6
 """Of real numbers in a printed table; JSON, CSV and Python have all of them."""
 
 OTHER_WIDTH = 10_000
-"""Columns where the output is no terminal: nothing is wrapped or cut."""
+"""Columns where the output is no terminal and ``COLUMNS`` is not set: nothing is wrapped."""
 
 
 def shown(text: str) -> str:
@@ -97,7 +98,7 @@ def table_text(
         table.add_column(Text(shown(header)), justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*(Text(shown(cell)) for cell in row))
-    width = None if sys.stdout.isatty() else OTHER_WIDTH
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else OTHER_WIDTH
     console = Console(width=width, no_color=True, highlight=False)
     with console.capture() as capture:
         console.print(table)
