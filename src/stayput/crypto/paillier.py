@@ -28,7 +28,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import math
 import secrets
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,7 +36,7 @@ from typing import Any, Final
 import gmpy2
 
 from stayput import documents
-from stayput.crypto.safe_primes import generate_safe_prime, is_safe_prime, small_primes
+from stayput.crypto.safe_primes import SMALL_FACTORS_BELOW, is_safe_prime, search_safe_primes
 from stayput.documents import document
 from stayput.errors import ConfigurationError, DocumentError, InvalidInput, VerificationError
 
@@ -136,7 +135,7 @@ def verify_modulus(modulus: int) -> int:
 
 @functools.cache
 def _small_primes_product() -> Any:
-    return gmpy2.mpz(math.prod(small_primes().tolist()))
+    return gmpy2.primorial(SMALL_FACTORS_BELOW) // 2  # the product of all odd primes below
 
 
 # --- private keys ---------------------------------------------------------------------------------
@@ -182,8 +181,15 @@ class PrivateKey:
         """
         if not MIN_BITS <= bits <= MAX_BITS or bits % 2:
             raise InvalidInput(f"a Paillier key has {MIN_BITS} to {MAX_BITS} bits, an even number")
+        found: set[int] = set()
+
+        def search(_: int) -> None:
+            for prime in search_safe_primes(bits // 2, lambda: len(found) >= 2):
+                found.add(prime)
+
         with _two_threads() as pool:
-            p, q = pool.map(generate_safe_prime, (bits // 2, bits // 2))
+            list(pool.map(search, range(2)))  # both threads for both primes: luck is shared
+        p, q = sorted(found)[:2]
         return cls(p, q)
 
     @classmethod
