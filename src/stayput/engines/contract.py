@@ -5,8 +5,9 @@ Text in, text out: nothing here touches a file or a database.  The relation
 is a 64-bit integer in units of ``10**-decimals`` inside its declared bounds, every level is a
 declared one or ``__other__``, and every truth value is a BOOLEAN.
 
-How a number is scaled: ``floor(x * 10**decimals + 1/2)`` of the exact value, for whatever type the
-file has; a column declared INTEGER must hold whole numbers.  What the contract says about bounds is
+How a number is scaled: ``floor(x * 10**decimals + 1/2)``, exactly for whole numbers, decimals and
+text, in double precision for floating-point columns (so exact only as far as 53 bits go); a column
+declared INTEGER must hold whole numbers.  What the contract says about bounds is
 said about the scaled number.  Before scaling, numbers are clamped to :data:`CLAMP`, beyond all
 bounds that a contract can declare, so nothing here can overflow.
 

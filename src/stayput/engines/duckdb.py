@@ -244,7 +244,10 @@ _KINDS = {
 def _fetch(
     connection: duckdb.DuckDBPyConnection, sql: str, max_groups: int
 ) -> list[tuple[Value, ...]]:
-    cursor = connection.execute(sql)
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise EngineFailure(EngineCode.FORBIDDEN)  # the lock lets ATTACH ':memory:' and CREATE pass
+    cursor = connection.execute(statements[0])
     kinds = [_KINDS.get(str(column[1])) for column in cursor.description or ()]
     if not kinds or None in kinds:
         raise EngineFailure(EngineCode.RESULT_SHAPE)
