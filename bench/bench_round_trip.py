@@ -1,0 +1,138 @@
+"""How long a data user waits: from ordering a statement to its release, over real processes.
+
+Makes the demonstration's consortium in a temporary folder (coordinator, checker, three holders,
+each its own process; 3072-bit Paillier, mutual TLS on loopback), then orders ``delay_by_carrier``
+over all months (204 cells) again and again.  Interleaved in the same run stands the floor: the same
+SQL by DuckDB on the pooled plain rows, which is what the parties would have if they pooled them.
+
+    python bench/bench_round_trip.py [--runs 15] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.resources import files
+from pathlib import Path
+
+import duckdb
+
+import stayput
+from stayput.client import Client
+from stayput.errors import Unavailable
+
+DAEMONS = ("hub", "city-statistics-office", "ewr", "jfk", "lga")
+TARGET_SECONDS = 2.0
+POOLED = """
+    SELECT carrier, month, COUNT(*), AVG(arr_delay), STDDEV_SAMP(arr_delay)
+    FROM read_parquet(?) WHERE month BETWEEN 1 AND 12 GROUP BY carrier, month
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=15, help="counted runs, at most 20")
+    parser.add_argument("--json", action="store_true", help="figures as JSON")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="stayput-bench-") as folder:
+        consortium = Path(folder) / "consortium"
+        print("making the demonstration's consortium ...", file=sys.stderr)
+        subprocess.run(
+            [sys.executable, "-m", "stayput", "demo", "--dir", str(consortium)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        daemons = [start(consortium / name) for name in DAEMONS]
+        try:
+            figures = measure(consortium, min(20, options.runs))
+        finally:
+            for daemon in daemons:
+                daemon.send_signal(signal.SIGTERM)
+            for daemon in daemons:
+                daemon.wait(timeout=30)
+    show(figures, as_json=options.json)
+    return 0
+
+
+def start(home: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "stayput", "start", "--home", str(home)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def connect(home: Path) -> Client:
+    """Connect as soon as the coordinator is up."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return stayput.connect(home)
+        except Unavailable:
+            if time.monotonic() > deadline:
+                raise
+
+
+def measure(consortium: Path, runs: int) -> dict[str, object]:
+    released, verified, pooled = [], [], []
+    parquet = [str(files("stayput") / "demo_data" / f"{name}.parquet") for name in DAEMONS[2:]]
+    with connect(consortium / "port-authority") as client, duckdb.connect() as database:
+        scenario = client.find("nyc-delays")
+        cells = 0
+        for number in range(runs + 1):
+            begun = time.perf_counter()
+            run = client.run(scenario, "delay_by_carrier", first=1, last=12)
+            seen: list[float] = []
+
+            def progress(stage: str, begun: float = begun, seen: list[float] = seen) -> None:
+                if stage == "result checked and released":
+                    seen.append(time.perf_counter() - begun)
+
+            result = run.wait(timeout=120, progress=progress)
+            done = time.perf_counter() - begun
+            start_pooled = time.perf_counter()
+            database.execute(POOLED, [parquet]).fetchall()
+            floor = time.perf_counter() - start_pooled
+            cells = result.table.num_rows
+            if number:  # the first one warms up
+                released.append(seen[0])
+                verified.append(done)
+                pooled.append(floor)
+    return {
+        "cells": cells,
+        "runs": runs,
+        "cores": os.cpu_count(),
+        "submit to released": released,
+        "submit to verified by the client": verified,
+        "same SQL on pooled rows": pooled,
+    }
+
+
+def show(figures: dict[str, object], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(figures, indent=1))
+        return
+    print(f"{figures['cells']} cells, {figures['runs']} runs, {figures['cores']} cores\n")
+    floor = statistics.median(figures["same SQL on pooled rows"])  # type: ignore[arg-type]
+    print("| seconds | min | median | max | × pooled |\n|---|--:|--:|--:|--:|")
+    for name, times in figures.items():
+        if isinstance(times, list):
+            median = statistics.median(times)
+            print(
+                f"| {name} | {min(times):.3f} | {median:.3f} | {max(times):.3f} "
+                f"| {median / floor:.1f} |"
+            )
+    median = statistics.median(figures["submit to released"])  # type: ignore[arg-type]
+    verdict = "met" if median <= TARGET_SECONDS else "missed"
+    print(f"\ntarget: median submit to released ≤ {TARGET_SECONDS:g} s: {verdict}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
