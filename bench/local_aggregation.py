@@ -8,8 +8,8 @@ and several times each:
 
 * plain: a fresh Python process that imports duckdb and runs count, sum and sum of squares per group
   over the file, with as many threads, and fetches the groups;
-* staged: ``StagingPool(warm=False).stage(...)``: start of the process, hardening, Landlock, contract
-  check of every column, the same sums exactly, the destruction checks.
+* staged: ``StagingPool(warm=False).stage(...)``: start of the process, hardening, Landlock,
+  contract check of every column, the same sums exactly, the destruction checks.
 
 Both start from nothing and both read the same file from the page cache.  Prints medians, the
 ratio of medians, processor time and peak resident memory as Markdown.  The groups of both are
@@ -37,16 +37,20 @@ MEASURES = 5
 GROUPS = 1000
 BOUND = 10_000
 
-MAKE = f"""
+MAKE = """
 import duckdb, sys
-rows, path = int(sys.argv[1]), sys.argv[2]
-measures = ", ".join(
-    f"CAST(hash(i * 7 + {{k}}) % {2 * BOUND + 1} AS BIGINT) - {BOUND} AS m{{k}}" for k in range({MEASURES})
+rows, path, span, groups, measures = int(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])
+listed = ", ".join(
+    f"CAST(hash(i * 7 + {k}) % {2 * span + 1} AS BIGINT) - {span} AS m{k}" for k in range(measures)
 )
-con = duckdb.connect(config={{"threads": 2, "memory_limit": "600MB",
-                             "preserve_insertion_order": False}})
-con.execute(f"COPY (SELECT CAST(hash(i) % {GROUPS} AS BIGINT) AS g, {{measures}} FROM "
-            f"range({{rows}}) t(i)) TO '{{path}}' (FORMAT parquet)")
+con = duckdb.connect(
+    config={"threads": 2, "memory_limit": "600MB", "preserve_insertion_order": False}
+)
+con.execute("SET enable_progress_bar=false")
+con.execute(
+    f"COPY (SELECT CAST(hash(i) % {groups} AS BIGINT) AS g, {listed} FROM range({rows}) t(i)) "
+    f"TO '{path}' (FORMAT parquet)"
+)
 """
 
 SUMS = ", ".join(f"SUM(m{k}), SUM(m{k} * m{k})" for k in range(MEASURES))
@@ -54,6 +58,7 @@ PLAIN = """
 import duckdb, json, sys
 path, threads, sums = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 con = duckdb.connect(config={"threads": threads})
+con.execute("SET enable_progress_bar=false")
 rows = con.execute(f"SELECT g, COUNT(*), {sums} FROM read_parquet('{path}') GROUP BY 1").fetchall()
 json.dump(sorted(rows), sys.stdout)
 """
@@ -136,7 +141,9 @@ def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.parquet"
-        subprocess.run([sys.executable, "-c", MAKE, str(chosen.rows), str(path)], check=True)
+        sizes = [str(number) for number in (BOUND, GROUPS, MEASURES)]
+        make = [sys.executable, "-c", MAKE, str(chosen.rows), str(path), *sizes]
+        subprocess.run(make, check=True)
         theirs, ours = [], []
         for turn in range(chosen.repeat + 1):
             a, b = plain(path, chosen.threads), staged(path, chosen.threads, Path(folder) / "work")
