@@ -204,9 +204,7 @@ class Client:
                 f"the scenario's data user is {scenario.data_user}, you are {self.identity.name}",
                 hint="propose it with the identity of the data user",
             )
-        self._link.propose_scenario(
-            signing.sign(step, self.identity.signing_key), documents.encode(scenario)
-        )
+        self._link.propose_scenario(self._admissible(step), documents.encode(scenario))
         self.replica.catch_up(self._link)
         return scenario.digest
 
@@ -315,7 +313,7 @@ class Client:
             rounds=planned.rounds,
             time=self._clock(),
         )
-        self._link.order_run(signing.sign(step, self.identity.signing_key), documents.encode(order))
+        self._link.order_run(self._admissible(step), documents.encode(order))
         self.replica.catch_up(self._link)
         return Run(self, order.run)
 
@@ -372,6 +370,18 @@ class Client:
             result=result,
         )
         return Result(bundle, self.replica.members)
+
+    def _admissible(self, step: ScenarioProposed | RunOrdered) -> bytes:
+        """Our step, signed, after our own replay admits it: its refusal says why, while what comes
+        back over the wire is a constant sentence.
+
+        Raises:
+            RuleViolation: the rules forbid it now.
+        """
+        self.replica.catch_up(self._link)
+        entry = signing.sign(step, self.identity.signing_key)
+        self.replica.session.admit(entry)
+        return entry
 
     def _wait(self, deadline: float, briefly: bool = False) -> bool:
         """Wait for news of the log, at most until ``deadline``; False when it has passed."""

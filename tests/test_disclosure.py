@@ -1,0 +1,114 @@
+"""Which cells pass: at, below and above every threshold, and sums that cannot be."""
+
+from __future__ import annotations
+
+import pytest
+from pets import TEXT
+
+from stayput.disclosure import check_counts, verify_counts, verify_values
+from stayput.errors import VerificationError
+from stayput.scenario import OutputPolicy, Statement
+from stayput.scenario_file import parse_scenario_file
+from stayput.sql import Plan, plan
+
+SCENARIO = parse_scenario_file(TEXT, nonce=b"n" * 16)
+POLICY = OutputPolicy(min_count=10, min_holders=3)
+
+
+def planned(sql: str) -> Plan:
+    return plan(Statement("s", sql), SCENARIO.tables, 3)
+
+
+ONE_CELL = planned("SELECT COUNT(*) AS n FROM pets")
+FILTERED = planned("SELECT COUNT(*) AS n, COUNT(*) FILTER (WHERE age > 3) AS old FROM pets")
+NULLS = planned("SELECT COUNT(*) AS n, COUNT(weight) AS weighed FROM pets")
+SUMS = planned("SELECT COUNT(*) AS n, SUM(weight) AS total FROM pets")
+
+
+@pytest.mark.parametrize(
+    ("count", "holders", "passes"),
+    [
+        (0, 0, False),
+        (9, 3, False),
+        (10, 3, True),
+        (11, 3, True),
+        (10, 2, False),
+        (1000, 2, False),
+        (1000, 1, False),
+    ],
+)
+def test_a_cell_needs_enough_rows_of_enough_holders(count: int, holders: int, passes: bool) -> None:
+    verdict = check_counts(ONE_CELL, [[count]], [[holders]], POLICY)
+    assert verdict.tolist() == [[passes]]
+
+
+@pytest.mark.parametrize(
+    ("whole", "part", "passes"),
+    [
+        (100, 10, True),
+        (100, 9, False),
+        (100, 90, True),
+        (100, 91, False),  # 9 are left: the rest would be given away
+        (100, 99, False),
+        (100, 100, True),  # nobody is left out
+        (19, 10, False),
+        (9, 9, False),
+    ],
+)
+def test_what_a_filter_leaves_out_counts_too(whole: int, part: int, passes: bool) -> None:
+    verdict = check_counts(FILTERED, [[whole, part]], [[3, 3]], POLICY)
+    assert verdict.tolist()[0][1] is passes
+    assert verdict.tolist()[0][0] is (whole >= 10)
+
+
+def test_a_cell_that_fails_as_a_whole_releases_nothing() -> None:
+    """Enough rows have a weight, but one of two holders could subtract its own."""
+    assert check_counts(NULLS, [[20, 20]], [[2, 3]], POLICY).tolist() == [[False, False]]
+
+
+def test_rows_without_a_value_are_not_held_against_those_with_one() -> None:
+    assert check_counts(NULLS, [[20, 19]], [[3, 3]], POLICY).tolist() == [[True, True]]
+
+
+def test_the_policy_of_the_scenario_decides() -> None:
+    strict = OutputPolicy(min_count=50, min_holders=2)
+    assert check_counts(ONE_CELL, [[49]], [[3]], strict).tolist() == [[False]]
+    assert check_counts(ONE_CELL, [[50]], [[2]], strict).tolist() == [[True]]
+
+
+@pytest.mark.parametrize(
+    ("counts", "holders"),
+    [
+        ([-1, 0], [0, 0]),
+        ([5, 6], [1, 1]),  # a part larger than the whole
+        ([5, -1], [1, 0]),
+        ([5, 5], [4, 1]),  # more holders than take part
+        ([5, 5], [-1, 1]),
+        ([5, 5], [0, 0]),  # rows of nobody
+        ([5, 0], [1, 1]),  # a holder without rows
+        ([1, 1], [2, 2]),  # more holders than rows
+        ([3001, 0], [3, 0]),  # more rows than three holders may have
+        ([2**62, 0], [3, 0]),
+    ],
+)
+def test_impossible_counts_end_the_run(counts: list[int], holders: list[int]) -> None:
+    with pytest.raises(VerificationError, match="impossible"):
+        verify_counts(FILTERED, [counts], [holders], 3)
+
+
+def test_possible_counts_do_not() -> None:
+    for counts, holders in (([0, 0], [0, 0]), ([3000, 3000], [3, 3]), ([3, 1], [3, 1])):
+        verify_counts(FILTERED, [counts], [holders], 3)
+
+
+@pytest.mark.parametrize(
+    ("total", "possible"), [(0, True), (20_000, True), (-20_000, True), (20_001, False)]
+)
+def test_sums_stay_within_count_times_bounds(total: int, possible: bool) -> None:
+    counts = [[20, 20]]
+    if possible:
+        verify_values(SUMS, counts, [[total]])
+    else:
+        with pytest.raises(VerificationError, match="impossible"):
+            verify_values(SUMS, counts, [[total]])
+    verify_values(SUMS, counts, [[None]])

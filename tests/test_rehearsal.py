@@ -1,0 +1,51 @@
+"""A rehearsal runs the real pipeline and says that what comes out is synthetic."""
+
+from __future__ import annotations
+
+import pytest
+from pets import TEXT
+
+from stayput.errors import InvalidInput, ScenarioError
+from stayput.rehearsal import rehearse
+
+
+def test_a_rehearsal_answers_on_synthetic_rows() -> None:
+    stages: list[str] = []
+    table = rehearse(TEXT, "by_colour", {"youngest": 3}, rows=300, progress=stages.append)
+    assert table.synthetic
+    frame = table.to_arrow()
+    assert frame.schema.metadata[b"stayput.synthetic"] == b"true"
+    rows = {row["colour"]: row for row in frame.to_pylist()}
+    assert {"red", "green", "blue", "white"} <= set(rows)
+    for colour in ("red", "green", "blue", "white"):
+        assert 10 <= rows[colour]["pets"] <= 900
+        assert -100 <= rows[colour]["mean"] <= 100
+    assert "result checked and released" in stages
+
+
+def test_an_expired_scenario_may_be_rehearsed() -> None:
+    table = rehearse(TEXT.replace("2099-12-31", "2020-12-31"), "numbers", {}, rows=50)
+    assert table.synthetic
+
+
+def test_few_rows_are_withheld_in_a_rehearsal_too() -> None:
+    table = rehearse(TEXT, "numbers", {}, rows=2)
+    assert all(row["pets"] is None for row in table.to_arrow().to_pylist())
+
+
+@pytest.mark.parametrize(
+    ("statement", "parameters"),
+    [("nothing", {}), ("by_colour", {}), ("by_colour", {"youngest": 11}), ("numbers", {"x": 1})],
+)
+def test_a_question_outside_the_scenario_is_refused(
+    statement: str, parameters: dict[str, int]
+) -> None:
+    with pytest.raises(InvalidInput):
+        rehearse(TEXT, statement, parameters, rows=20)
+
+
+def test_a_mistake_in_the_text_is_told_with_its_line() -> None:
+    with pytest.raises(ScenarioError) as caught:
+        rehearse(TEXT.replace("min_count", "min_cuont"), "numbers", {})
+    assert caught.value.line > 0
+    assert "min_count" in caught.value.hint
