@@ -459,9 +459,11 @@ def _scaled(parameter: Parameter, value: ParameterValue | decimal.Decimal) -> Pa
         if isinstance(value, bool | float):
             raise decimal.InvalidOperation
         scaled = decimal.Decimal(value).scaleb(parameter.decimals)
-        if scaled != scaled.to_integral_value():
+        # No parameter has more than 19 digits; a huge exponent is not spelt out.
+        whole = scaled.is_finite() and scaled.adjusted() < 20
+        if not whole or scaled != scaled.to_integral_value():
             raise decimal.InvalidOperation
-    except (decimal.InvalidOperation, ValueError):
+    except (decimal.DecimalException, ValueError):
         raise InvalidInput(
             f"{parameter.name} is a number with at most {parameter.decimals} decimals, "
             f"not {value!r}",
