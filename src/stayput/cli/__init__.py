@@ -30,6 +30,9 @@ from stayput.cli import consortium, demonstration, history, holder, runs, scenar
 from stayput.cli.terminal import complain
 from stayput.errors import ScenarioError, SqlError, StayputError
 
+INTERRUPTED = 130
+"""What shells say of a program that Ctrl-C ended."""
+
 _USAGE_ERROR = typer.BadParameter.__mro__[1]  # typer brings its own click, or none: ask its class
 
 app = typer.Typer(
@@ -81,8 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(_located(error), error.hint)
         return 1
     except (KeyboardInterrupt, typer.Abort):
-        complain("interrupted")
-        return 130
+        code = INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has seen enough; nothing may be flushed into the pipe at exit.
         sys.stdout = None
@@ -91,6 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         path = error.ctx.command_path if getattr(error, "ctx", None) else "stayput"
         complain(error.format_message(), f"`{path} --help` shows what it takes")
         return 2
+    if code == INTERRUPTED:  # typer turns Ctrl-C into this code, or lets it through
+        complain("interrupted")
     return code if isinstance(code, int) else 0
 
 
