@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from stayput.engines.duckdb import SourceSpec
+from stayput.engines.source import SourceSpec
 from stayput.staging import DeletionFacts, Staged, StagingRequest, Swept
 from stayput.staging.process import Ended
 from stayput.steps import DeletionCheck, Outcome

@@ -22,7 +22,7 @@ from stayput.config import (
     StagingSettings,
     load_settings,
 )
-from stayput.engines.duckdb import SourceSpec
+from stayput.engines.source import SourceSpec
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 SAMPLES = {name: DEPLOY / name / FILE_NAME for name in ("coordinator", "node")}

@@ -20,7 +20,7 @@ from stayput import audit, checker, client, documents, encryption, link, node
 from stayput.crypto import paillier, signing
 from stayput.documents import type_name
 from stayput.encryption import parse_sum
-from stayput.engines.duckdb import SourceSpec
+from stayput.engines.source import SourceSpec
 from stayput.errors import StayputError
 from stayput.federation import Federation
 from stayput.membership import Members

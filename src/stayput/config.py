@@ -13,7 +13,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
 
-from stayput.engines.duckdb import SourceSpec
+from stayput.engines.source import SourceSpec
 from stayput.errors import ConfigurationError
 from stayput.scenario import IDENTIFIER
 

@@ -17,7 +17,7 @@ from stayput.checker import Checker
 from stayput.client import Client
 from stayput.coordinator import Coordinator
 from stayput.crypto import signing
-from stayput.engines.duckdb import SourceSpec
+from stayput.engines.source import SourceSpec
 from stayput.identity import Identity, create_identity, member_card
 from stayput.link import CoordinatorLink, LogPage
 from stayput.membership import Members, form_member_list, verify_member_list

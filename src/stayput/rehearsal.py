@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from pyarrow import parquet
 
-from stayput.engines.duckdb import SourceSpec
+from stayput.engines.source import SourceSpec
 from stayput.federation import Federation
 from stayput.node import Stager
 from stayput.scenario import ParameterValue, Scenario

@@ -1,7 +1,7 @@
 """Local partial aggregation: staging, cold, against the same plain SQL in DuckDB.
 
-    python bench/local_aggregation.py                       # 10 million rows
-    python bench/local_aggregation.py --rows 50_000_000
+    python bench/bench_local_aggregation.py                       # 10 million rows
+    python bench/bench_local_aggregation.py --rows 50_000_000
 
 Makes one Parquet table in a temporary folder: 1,000 groups, 5 whole-number columns.  Then, in turn
 and several times each:
