@@ -100,6 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _located(error: StayputError) -> str:
     """The message with its place, where it has one."""
-    if isinstance(error, ScenarioError | SqlError) and error.line:
-        return f"line {error.line}, column {error.column}: {error.message}"
-    return error.message
+    if not isinstance(error, ScenarioError | SqlError) or not error.line:
+        return error.message
+    if error.message.startswith("line "):  # says so itself
+        return error.message
+    return f"line {error.line}, column {error.column}: {error.message}"
