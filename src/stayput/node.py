@@ -27,7 +27,7 @@ from typing import Protocol
 from stayput import documents
 from stayput.crypto import signing
 from stayput.encryption import Context, EncryptedPartial, encrypt
-from stayput.engines.duckdb import SourceSpec
+from stayput.engines.source import SourceSpec
 from stayput.errors import (
     ConfigurationError,
     DocumentError,
@@ -122,6 +122,8 @@ class Node:
         self._sources = sources
         self._stager = stager
         self._swept = {swept.staging_id: swept.receipt for swept in stager.sweeps}
+        # Runs whose receipt may not be in the log yet.
+        self._owed = {*self._swept, *ledger.runs_with(_RECEIPT)}
         self._clock = clock
         self._random = random
         self.report: Callable[[str], None] = lambda message: None
@@ -136,13 +138,14 @@ class Node:
             Unavailable: the coordinator cannot be reached; call again.
             VerificationError: the log does not stand; do not call again.
         """
-        waiting = not self.replica.instructions(self._identity.name)
-        moved = self.replica.catch_up(self._link, wait_ms=wait_ms if waiting else 0) > 0
+        moved = self._give_late_receipts()  # what a kill interrupted must not wait for news
+        waiting = not moved and not self.replica.instructions(self._identity.name)
+        moved = self.replica.catch_up(self._link, wait_ms=wait_ms if waiting else 0) > 0 or moved
         for run in self._ledger.unfinished():
             state = self.replica.session.runs.get(run)
             if state is not None and state.over:
                 self._ledger.close_run(run)
-        moved = self._account_for_sweeps() or moved
+        moved = self._give_late_receipts() or moved
         for instruction in self.replica.instructions(self._identity.name):
             assert isinstance(instruction, Contribute)
             moved = self._obey(instruction) or moved
@@ -221,9 +224,13 @@ class Node:
             {_RECEIPT: Outgoing(receipt), contribution_name(Round.COUNTS): contribution},
             partial=partial.to_bytes() if plan.rounds == 2 else None,
         )
+        self._owed.add(run)
 
     def _stage(self, run: bytes, plan: RunPlan) -> Staged:
-        source = self._sources().get(plan.contract.name)
+        try:
+            source = self._sources().get(plan.contract.name)
+        except ConfigurationError as error:  # the holder's settings, edited since the start
+            raise _Refused(FailureReason.STAGING_FAILED, error.message, error.hint) from None
         if source is None:
             raise _Refused(
                 FailureReason.STAGING_FAILED,
@@ -270,17 +277,26 @@ class Node:
         swept = self._swept.get(run)
         return facts if swept is None else merge_facts(swept, facts)
 
-    def _account_for_sweeps(self) -> bool:
-        """Give the receipt of a staging that a kill ended and whose run is over since."""
-        for run, facts in tuple(self._swept.items()):
+    def _give_late_receipts(self) -> bool:
+        """Give the receipts of runs that are over: of a staging that a kill ended, and of one whose
+        receipt was fixed but not sent before the run failed."""
+        moved = False
+        for run in tuple(self._owed):
             state = self.replica.session.runs.get(run)
-            if state is None or not state.over:
+            given = state is not None and self._identity.name in state.receipts
+            if state is None or not (state.over or given):
                 continue
-            if self._identity.name not in state.receipts:
-                self._submit_late(self._receipt(run, state.ordered.scenario, facts))
-            del self._swept[run]
-            return True
-        return False
+            if not given:
+                fixed = self._ledger.outgoing(run, _RECEIPT)
+                self._submit_late(
+                    fixed.step
+                    if fixed is not None
+                    else self._receipt(run, state.ordered.scenario, self._swept[run])
+                )
+                moved = True
+            self._owed.discard(run)
+            self._swept.pop(run, None)
+        return moved
 
     def _submit_late(self, receipt: bytes) -> None:
         try:
@@ -369,8 +385,11 @@ class Node:
         outgoing = {_FAILURE: Outgoing(signing.sign(step, self._identity.signing_key))}
         if refused.receipt is not None:
             scenario = self.replica.session.runs[run].ordered.scenario
-            outgoing[_RECEIPT] = Outgoing(self._receipt(run, scenario, refused.receipt))
+            facts = self._with_sweep(run, refused.receipt)
+            outgoing[_RECEIPT] = Outgoing(self._receipt(run, scenario, facts))
         self._ledger.store(run, outgoing)
+        if refused.receipt is not None:
+            self._owed.add(run)
         fixed = self._ledger.outgoing(run, _FAILURE)
         assert fixed is not None
         self._send_failure(fixed)

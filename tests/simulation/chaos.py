@@ -31,7 +31,7 @@ class Death(BaseException):
 class Weather:
     """How bad it is, and the dice."""
 
-    def __init__(self, seed: int, *, loss: float = 0.12, death: float = 0.01) -> None:
+    def __init__(self, seed: int, *, loss: float = 0.12, death: float = 0.02) -> None:
         self.dice = random.Random(seed)
         self.loss = loss
         self.death = death

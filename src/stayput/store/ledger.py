@@ -149,6 +149,12 @@ class Ledger:
             ).fetchone()
         return Outgoing(*row) if row else None
 
+    def runs_with(self, name: str) -> tuple[bytes, ...]:
+        """Runs for which something was fixed under this name."""
+        with self._database.reading() as connection:
+            rows = connection.execute("SELECT run FROM outgoing WHERE name = ?", (name,)).fetchall()
+        return tuple(run for (run,) in rows)
+
     def partial(self, run: bytes) -> bytes:
         """The partial sums kept for round two.
 
