@@ -99,8 +99,9 @@ class Checker:
             Unavailable: the coordinator cannot be reached; call again.
             VerificationError: the log does not stand; do not call again.
         """
-        waiting = not self.replica.instructions(self._identity.name)
-        moved = self.replica.catch_up(self._link, wait_ms=wait_ms if waiting else 0) > 0
+        moved = self._deliver()  # what a kill interrupted must not wait for news
+        waiting = not moved and not self.replica.instructions(self._identity.name)
+        moved = self.replica.catch_up(self._link, wait_ms=wait_ms if waiting else 0) > 0 or moved
         for run in [run for run in self._counts if self.replica.session.runs[run].over]:
             del self._counts[run]
         for instruction in self.replica.instructions(self._identity.name):
