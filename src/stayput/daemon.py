@@ -112,8 +112,11 @@ def save_wire(home: Path) -> None:
     temporary.replace(path)
 
 
-class _Stopped(Exception):
-    """Told to stop."""
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class _Stopped(BaseException):
+    """Told to stop; like an interrupt, not for anybody's ``except Exception``."""
 
 
 @contextlib.contextmanager
@@ -121,7 +124,7 @@ def _stopping_on_signals() -> Iterator[None]:
     def stop(number: int, frame: object) -> None:
         raise _Stopped
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, stop) for number in _SIGNALS}
     try:
         yield
     except _Stopped:
@@ -151,10 +154,15 @@ async def _serve(
     home: Path, core: Coordinator, identity: Identity, members: Members, report: Report
 ) -> None:
     server = await serve(core, identity, members)
+    # The loop swallows what is raised while it carries out a callback, so it asks for itself.
+    stop = asyncio.Event()
+    for number in _SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     report(f"coordinator {identity.name} listens on {server.address}")
     try:
-        while True:
-            await asyncio.sleep(1.0)
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), 1.0)
             await asyncio.to_thread(core.tick)
             save_wire(home)
     finally:
