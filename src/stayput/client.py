@@ -204,6 +204,7 @@ class Client:
                 f"the scenario's data user is {scenario.data_user}, you are {self.identity.name}",
                 hint="propose it with the identity of the data user",
             )
+        self.replica.catch_up(self._link)
         self._link.propose_scenario(self._admissible(step), documents.encode(scenario))
         self.replica.catch_up(self._link)
         return scenario.digest
@@ -372,13 +373,12 @@ class Client:
         return Result(bundle, self.replica.members)
 
     def _admissible(self, step: ScenarioProposed | RunOrdered) -> bytes:
-        """Our step, signed, after our own replay admits it: its refusal says why, while what comes
-        back over the wire is a constant sentence.
+        """Our step, signed, which our own replay (caught up just now) admits: its refusal says why,
+        while what comes back over the wire is a constant sentence.
 
         Raises:
             RuleViolation: the rules forbid it now.
         """
-        self.replica.catch_up(self._link)
         entry = signing.sign(step, self.identity.signing_key)
         self.replica.session.admit(entry)
         return entry

@@ -328,7 +328,7 @@ class Session:
         if run is None:
             raise RuleViolation("no such run was ordered", clause=clause)
         if run.over:
-            raise RuleViolation(f"the run is {run.phase.name.lower()} already", clause=clause)
+            raise RuleViolation(f"the run is {_words(run.phase)} already", clause=clause)
         return run
 
     def _rule_proposed(self, step: ScenarioProposed) -> None:
@@ -351,7 +351,7 @@ class Session:
         if step.holder not in state.proposed.holders:
             raise RuleViolation(f"{step.holder} is no holder of the scenario", clause="S-2")
         if state.phase is not ScenarioPhase.PROPOSED:
-            raise RuleViolation(f"the scenario is {state.phase.name.lower()}", clause="S-2")
+            raise RuleViolation(f"the scenario is {_words(state.phase)}", clause="S-2")
         if step.holder in state.reviews:
             raise RuleViolation(f"{step.holder} has reviewed it already", clause="S-2")
         approved = step.decision is Decision.APPROVED
@@ -365,7 +365,7 @@ class Session:
     def _rule_sealed(self, step: ScenarioSealed) -> None:
         state = self._scenario(step.scenario)
         if state.phase is not ScenarioPhase.PROPOSED:
-            raise RuleViolation(f"the scenario is {state.phase.name.lower()}", clause="S-4")
+            raise RuleViolation(f"the scenario is {_words(state.phase)}", clause="S-4")
         if not state.approved_by_all:
             raise RuleViolation("not every holder has approved", clause="S-4")
 
@@ -375,12 +375,16 @@ class Session:
         if review is None or review.decision is not Decision.APPROVED:
             raise RuleViolation(f"{step.holder} has not approved it", clause="S-5")
         if state.phase in (ScenarioPhase.REVOKED, ScenarioPhase.REFUSED):
-            raise RuleViolation(f"the scenario is {state.phase.name.lower()}", clause="S-5")
+            raise RuleViolation(f"the scenario is {_words(state.phase)}", clause="S-5")
 
     def _rule_ordered(self, step: RunOrdered) -> None:
         state = self._scenario(step.scenario)
         if state.phase is not ScenarioPhase.SEALED:
-            raise RuleViolation(f"the scenario is {state.phase.name.lower()}", clause="R-1")
+            raise RuleViolation(
+                f"the scenario is {_words(state.phase)}",
+                clause="R-1",
+                hint=_NO_RUNS.get(state.phase, "propose it again, for all holders to approve"),
+            )
         if step.user != state.proposed.user:
             raise RuleViolation(f"{step.user} is not the scenario's data user", clause="R-1")
         if step.time >= state.proposed.valid_until:
@@ -515,6 +519,16 @@ class Session:
     def _close(self, run_id: bytes, reason: FailureReason) -> None:
         self.runs[run_id].fail(reason)
         del self._open_runs[run_id]
+
+
+_NO_RUNS = {
+    ScenarioPhase.PROPOSED: "it can be run when every holder has approved it",
+    ScenarioPhase.USED_UP: "all its runs are ordered; for more, propose it again",
+}
+
+
+def _words(phase: ScenarioPhase | RunPhase) -> str:
+    return phase.name.lower().replace("_", " ")
 
 
 def signer_of(step: Step, members: Members) -> tuple[str, Role]:
