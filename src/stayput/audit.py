@@ -107,7 +107,8 @@ def verify_release(data: bytes, members: Members) -> VerifiedRelease:
     """Verify one release offline.
 
     1. The checkpoint is signed by the log key of the pinned member list.
-    2. Every entry given is in the log of that checkpoint, at its index; entry 0 is that list.
+    2. Every entry given is in the log of that checkpoint, at its index; the first is that list,
+       entry 0.
     3. The entries obey the rules: proposed, approved by every holder, sealed, ordered by the data
        user, every staging destroyed, every part there once, sums of exactly these parts, counts
        judged before values, released by the checker.
@@ -120,9 +121,10 @@ def verify_release(data: bytes, members: Members) -> VerifiedRelease:
     bundle = documents.parse(ReleaseBundle, data)
     signed = verify_checkpoint(bundle.checkpoint, members.log_origin, members.log_verifier)
     session = Session()
+    if not bundle.entries or bundle.entries[0].entry != members.envelope:
+        # Of whatever stands first the session would take its members.
+        raise VerificationError("the first entry is not the pinned member list")
     for proven in _included(bundle.entries, signed.size, signed.root):
-        if proven.index == 0 and proven.entry != members.envelope:
-            raise VerificationError("entry 0 is another member list than the pinned one")
         session.replay(proven.entry, index=proven.index)
     run = _single_release(session)
     result = documents.parse(CheckedResult, bundle.result)

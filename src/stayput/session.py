@@ -222,7 +222,7 @@ class Session:
         envelope = signing.parse_envelope(entry)
         step: Step = signing.peek(envelope, STEP_CLASSES)
         if isinstance(step, MemberList):
-            self._admit_member_list(entry)
+            self._admit_member_list(entry, position)
             return Admitted(step, position, entry)
         members = self._known_members()
         name, role = signer_of(step, members)
@@ -235,8 +235,8 @@ class Session:
         _RULES[type(step)](self, signed.doc)
         return Admitted(signed.doc, position, entry)
 
-    def _admit_member_list(self, entry: bytes) -> None:
-        if self.size:
+    def _admit_member_list(self, entry: bytes, position: int) -> None:
+        if self.size or position:
             raise RuleViolation("the member list is entry 0, and only that", clause="L-1")
         verify_member_list(entry, pinned=None)
 

@@ -1,28 +1,33 @@
 """Somebody tries to break a promise, with real keys, real signatures and real encryption.
 
-The federation is honest but for one party: a coordinator that answers lies (:class:`LyingLink`), a
-data user who signs what the client would never sign, a holder who sends what is not its own.
+The federation of :mod:`attacks.lying` is honest but for one party.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import secrets
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gmpy2
 import pytest
-from pets import HOLDERS, TEXT, TableStager, destroyed, rows_of, sources
+from attacks.lying import (
+    NOW,
+    World,
+    contribution,
+    forged_page,
+    nothing_staged,
+    steps,
+    submit,
+)
+from pets import HOLDERS, TEXT
 
 from stayput import documents
 from stayput.audit import verify_log
 from stayput.coordinator import Coordinator
 from stayput.crypto import signing
 from stayput.crypto.paillier import Accumulator, parse_ciphertexts
-from stayput.encryption import Addition, Context, EncryptedSum, encrypt
+from stayput.encryption import Addition, Context, EncryptedSum
 from stayput.errors import (
     DocumentError,
     NotFound,
@@ -32,9 +37,7 @@ from stayput.errors import (
     StayputError,
     VerificationError,
 )
-from stayput.federation import Federation
 from stayput.link import LogPage
-from stayput.plans import counts_context
 from stayput.release import Argument, RunOrder
 from stayput.replica import Replica
 from stayput.scenario import Scenario
@@ -44,104 +47,11 @@ from stayput.steps import (
     FailureReason,
     MemberList,
     Round,
-    RunOrdered,
     ScenarioSealed,
 )
 from stayput.store.journal import Journal, MemoryMirror
 from stayput.tlog import merkle
 from stayput.tlog.checkpoint import Checkpoint, sign_checkpoint
-
-NOW = 1_790_000_000
-
-
-class World(Federation):
-    """A federation with a sealed scenario in which single answers can be bent."""
-
-    def __init__(self, root: Path, text: str = TEXT) -> None:
-        self.stagers = {holder: TableStager(rows_of(holder)) for holder in HOLDERS}
-        self.lies: dict[tuple[str, str], Callable[..., Any]] = {}
-        self.contexts: list[bytes] = []
-        super().__init__(
-            root,
-            holders=HOLDERS,
-            checker="office",
-            user="asker",
-            coordinator="hub",
-            sources=sources(root),
-            stager=lambda name: self.stagers[name],
-            clock=lambda: NOW,
-            paillier_bits=2048,
-        )
-        self.scenario = self.client.propose(text)
-        self.approve(self.client.scenario(self.scenario))
-
-    def link(self, name: str) -> Any:
-        return LyingLink(self, name, super().link(name))
-
-    def order(self, **changes: Any) -> bytes:
-        """Order a run as a data user may who writes its own client."""
-        scenario = self.client.scenario(self.scenario)
-        order = RunOrder(
-            run=secrets.token_bytes(16),
-            scenario=self.scenario,
-            statement=changes.pop("statement", "by_colour"),
-            arguments=changes.pop("arguments", (Argument("youngest", number=0),)),
-            salt=secrets.token_bytes(32),
-        )
-        step = RunOrdered(
-            run=order.run,
-            scenario=self.scenario,
-            user="asker",
-            order=documents.digest(order),
-            participants=tuple(sorted(scenario.holders)),
-            rounds=2,
-            time=NOW,
-        )
-        step = dataclasses.replace(step, **changes)
-        self.coordinator.order_run(
-            self.members["asker"], self.sign(step, "asker"), documents.encode(order)
-        )
-        return order.run
-
-    def sign(self, step: object, name: str) -> bytes:
-        return signing.sign(step, self.identities[name].signing_key)
-
-    def failure(self, run: bytes) -> FailureReason | None:
-        self.client.replica.catch_up(self.link("asker"))
-        return self.client.replica.session.runs[run].failure
-
-    def notes(self, holder: str) -> str:
-        return " / ".join(note.message for note in self._ledgers[holder].notes())
-
-
-class LyingLink:
-    """Answers of the coordinator pass through whatever lie is set for (party, call)."""
-
-    def __init__(self, world: World, name: str, inner: Any) -> None:
-        self._world, self._name, self._inner = world, name, inner
-
-    def __getattr__(self, call: str) -> Callable[..., Any]:
-        honest = getattr(self._inner, call)
-
-        def answer(*arguments: Any, **named: Any) -> Any:
-            lie = self._world.lies.get((self._name, call))
-            if call == "submit_contribution":
-                self._world.contexts.append(arguments[1])
-            found = honest(*arguments, **named)
-            return found if lie is None else lie(found)
-
-        return answer
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    built = World(tmp_path)
-    yield built
-    built.close()
-
-
-def nothing_staged(world: World, holder: str = "north") -> bool:
-    return not world.stagers[holder].requests
 
 
 # --- promise 1: only what was reviewed runs -------------------------------------------------------
@@ -244,16 +154,6 @@ def test_a_coordinator_that_ignores_the_limit_meets_the_nodes_ledger(world: Worl
 # --- a coordinator that lies about the log --------------------------------------------------------
 
 
-def forged_page(world: World, entries: list[bytes], start: int) -> LogPage:
-    """What a coordinator can sign: any tree over any entries."""
-    tree = merkle.CompactRange()
-    for entry in entries:
-        tree.append(merkle.leaf_hash(entry))
-    checkpoint = Checkpoint(world.members.log_origin, tree.size, tree.root())
-    signed = sign_checkpoint(checkpoint, world.identities["hub"].signing_key)
-    return LogPage(start, tuple(entries[start:]), signed)
-
-
 def test_a_seal_without_all_approvals(tmp_path: Path) -> None:
     world = World(tmp_path)
     text = TEXT.replace("scenario: pets", "scenario: more-pets")
@@ -326,49 +226,6 @@ def test_a_checkpoint_by_another_key(world: World) -> None:
 # --- promise 2: nobody sees a partial -------------------------------------------------------------
 
 
-def contribution(world: World, run: bytes, name: str, **changes: Any) -> tuple[bytes, bytes, bytes]:
-    """What a holder that writes its own node may sign and send."""
-    node = world.nodes[name]
-    node.replica.catch_up(world.link(name))
-    scenario, plan = node._verify_run(run)
-    del scenario
-    context = dataclasses.replace(counts_context(plan), **changes.pop("context", {}))
-    checker = changes.pop("checker", world.members.checker_key("office"))
-    ciphertexts = changes.pop("ciphertexts", None)
-    if ciphertexts is None:
-        ciphertexts = encrypt(
-            [1] * context.count,
-            context,
-            me=name,
-            key=world.identities[name].agreement_key,
-            agreement_keys={h: world.members[h].agreement_key for h in HOLDERS},
-            checker=checker,
-        ).ciphertexts
-    step = Contributed(
-        run=run,
-        scenario=world.scenario,
-        holder=name,
-        round=Round.COUNTS,
-        ciphertexts=documents.digest_bytes("stayput.v1.Ciphertexts", ciphertexts),
-        context=documents.digest(context),
-        time=NOW,
-    )
-    step = dataclasses.replace(step, **changes)
-    return world.sign(step, name), documents.encode(context), ciphertexts
-
-
-def submit(world: World, name: str, part: tuple[bytes, bytes, bytes]) -> int:
-    node = world.nodes[name]
-    receipt = node._receipt(
-        documents.parse(Contributed, signing.parse_envelope(part[0]).payload).run,
-        world.scenario,
-        destroyed().receipt,
-    )
-    with contextlib.suppress(RuleViolation):
-        world.coordinator.submit_receipt(world.members[name], receipt)
-    return world.coordinator.submit_contribution(world.members[name], *part)
-
-
 def bad_ciphertexts(world: World, length: int) -> dict[str, bytes]:
     key = world.members.checker_key("office")
     n, width = key.modulus, key.ciphertext_bytes
@@ -393,11 +250,6 @@ def test_what_is_no_ciphertext_is_refused_and_not_logged(world: World) -> None:
             submit(world, "north", contribution(world, run, "north", ciphertexts=data))
         logged = [s for s in steps(world)[size:] if isinstance(s, Contributed)]
         assert not logged, name
-
-
-def steps(world: World) -> tuple[Any, ...]:
-    journal = world._journals["hub"]
-    return verify_log(journal.entries(), journal.checkpoint(), world.members).steps
 
 
 def test_a_contribution_under_another_checker_key(world: World, tmp_path: Path) -> None:
