@@ -16,11 +16,13 @@ from collections.abc import Iterable, Sequence
 
 from stayput import documents
 from stayput.errors import RuleViolation, StayputError, VerificationError
+from stayput.finishing import verify_table
 from stayput.membership import Members
+from stayput.plans import RunPlan, counts_context, plan_run
 from stayput.release import CheckedResult, ProvenEntry, ReleaseBundle, RunOrder
 from stayput.scenario import Scenario
 from stayput.session import RunPhase, RunState, Session, verify_proposal
-from stayput.steps import Step
+from stayput.steps import Round, Step
 from stayput.tlog import merkle
 from stayput.tlog.checkpoint import verify_checkpoint
 
@@ -113,10 +115,12 @@ def verify_release(data: bytes, members: Members) -> VerifiedRelease:
        user, every staging destroyed, every part there once, sums of exactly these parts, counts
        judged before values, released by the checker.
     4. Scenario, order and result are the ones that those entries commit to, and answer each other.
+    5. Statement and arguments are inside what was sealed, every part of the counts is bound to
+       exactly that, and the table has the columns and rows of the statement.
 
     Raises:
         DocumentError: the bytes are no bundle.
-        VerificationError, RuleViolation: a step fails; the message says which.
+        VerificationError, RuleViolation, InvalidInput: a step fails; the message says which.
     """
     bundle = documents.parse(ReleaseBundle, data)
     signed = verify_checkpoint(bundle.checkpoint, members.log_origin, members.log_verifier)
@@ -131,6 +135,7 @@ def verify_release(data: bytes, members: Members) -> VerifiedRelease:
     scenario = documents.parse(Scenario, bundle.scenario)
     order = documents.parse(RunOrder, bundle.order)
     _verify_documents(session, run, scenario, order, result)
+    _verify_answer(run, plan_run(scenario, order, run.ordered, members), result)
     return VerifiedRelease(scenario, result, run, signed.size)
 
 
@@ -168,6 +173,13 @@ def _verify_documents(
     policy = (scenario.output.min_count, scenario.output.min_holders)
     if (result.min_count, result.min_holders) != policy:
         raise VerificationError("the result was checked under another policy than the sealed one")
+
+
+def _verify_answer(run: RunState, plan: RunPlan, result: CheckedResult) -> None:
+    context = documents.digest(counts_context(plan))
+    if any(part.context != context for part in run.contributions[Round.COUNTS].values()):
+        raise VerificationError("the parts were made for another statement")
+    verify_table(plan.bound.plan, result.table)
 
 
 def bundle_release(

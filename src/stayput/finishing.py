@@ -21,7 +21,7 @@ import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from stayput.errors import InvalidInput
+from stayput.errors import InvalidInput, VerificationError
 from stayput.sql import Dimension, OutputColumn, Plan
 from stayput.sql.formulas import (
     Combination,
@@ -118,6 +118,42 @@ def finish(
             ]
             columns.append(_formula_column(output.name, output.formula, cells))
     return ResultTable(tuple(columns), synthetic)
+
+
+def verify_table(plan: Plan, table: ResultTable) -> ResultTable:
+    """A table that :func:`finish` can have given for this plan; returns it.
+
+    Whoever has the sealed text can tell without a number: columns and types, the rows of the
+    declared grid in their order, and that it is no rehearsal.
+
+    Raises:
+        VerificationError: it cannot.
+    """
+    grid = list(_grid(plan))
+    expected = [
+        _key_column(plan, output, grid)
+        if output.formula is None
+        else _formula_column(output.name, output.formula, ())
+        for output in plan.outputs
+    ]
+    if table.synthetic or [_bare(c) for c in table.columns] != [_bare(c) for c in expected]:
+        raise VerificationError("the table does not have the columns of the statement")
+    keys = [index for index, found in enumerate(expected) if found.key]
+    rows = iter([tuple(row[index] for index in keys) for row in table.rows()])
+    row = next(rows, None)
+    for slots, *key in zip(grid, *(expected[index].values for index in keys), strict=True):
+        if tuple(key) == row:
+            row = next(rows, None)
+        elif not _impossible(plan, slots):
+            break
+    else:
+        if row is None:
+            return table
+    raise VerificationError("the table does not have the rows of the statement")
+
+
+def _bare(found: ResultColumn) -> ResultColumn:
+    return dataclasses.replace(found, states="", texts=())
 
 
 def _counts_needed(plan: Plan, formula: Formula) -> tuple[int, ...]:

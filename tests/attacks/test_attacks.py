@@ -53,7 +53,6 @@ from stayput.store.journal import Journal, MemoryMirror
 from stayput.tlog import merkle
 from stayput.tlog.checkpoint import Checkpoint, sign_checkpoint
 
-
 # --- promise 1: only what was reviewed runs -------------------------------------------------------
 
 
