@@ -128,34 +128,6 @@ def test_base_generates_the_large_subgroup(private_key: PrivateKey) -> None:
     assert gmpy2.powmod(base, (p - 1) * (q - 1) // 2, n) == 1
 
 
-def test_power_table_holds_powers_of_the_base(private_key: PrivateKey) -> None:
-    public = private_key.public
-    square = public.modulus**2
-    base = paillier.residue_base(public)
-    table = paillier._power_table(public)
-    assert len(table) * 6 >= paillier.EXPONENT_BITS
-    for i in (0, 1, 40, 63):
-        for digit in (0, 1, 2, 63):
-            assert table[i][digit] == gmpy2.powmod(base, digit << (6 * i), square)
-
-
-def test_random_residue_uses_every_bit_of_the_exponent(
-    private_key: PrivateKey, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    public = private_key.public
-    square = gmpy2.mpz(public.modulus) ** 2
-    asked = []
-
-    def exponent(bits: int) -> int:
-        asked.append(bits)
-        return (1 << 383) + 0x1234567890ABCDEF
-
-    monkeypatch.setattr(paillier.secrets, "randbits", exponent)
-    residue = paillier._random_residue(paillier._power_table(public), square)
-    assert residue == gmpy2.powmod(paillier.residue_base(public), exponent(0), square)
-    assert asked[0] == 384
-
-
 def test_plaintexts_out_of_range_are_refused(private_key: PrivateKey) -> None:
     public = private_key.public
     for plaintext in (-1, public.modulus, public.modulus + 1):

@@ -106,7 +106,7 @@ def small_primes(below: int = SMALL_FACTORS_BELOW) -> npt.NDArray[np.int64]:
 def _candidates(start: int) -> Iterator[int]:
     """Numbers start + 12k of one window without small factors in themselves or in p'."""
     primes = small_primes(_SIEVE_BELOW)[1:]  # 3 is settled by the step
-    residues = _residues(start, primes)
+    residues = residues_modulo(start, primes)
     # 12^-1 mod p = (1 + (-p mod 12)·p) / 12, since p·p = 1 modulo 12
     inverses = (1 + (-primes % _STEP) * primes) // _STEP
     alive = np.ones(_WINDOW, dtype=np.bool_)
@@ -126,7 +126,7 @@ def _candidates(start: int) -> Iterator[int]:
         yield start + _STEP * k
 
 
-def _residues(number: int, primes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def residues_modulo(number: int, primes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """``number`` modulo each of the primes, by Horner's rule over its limbs."""
     residues = np.zeros(len(primes), dtype=np.int64)
     for shift in range((number.bit_length() // _LIMB_BITS) * _LIMB_BITS, -1, -_LIMB_BITS):
