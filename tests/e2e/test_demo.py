@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -10,16 +11,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from stayput import demo
 from stayput.demo import (
     HOLDERS,
     LAST_STAGE,
     MARKER,
+    MARKER_TEXT,
+    PIDS,
     ROLES,
     RUNS,
     keep_up,
@@ -189,8 +192,8 @@ def _processes_of(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def nothing() -> Iterator[list[str]]:
-    yield []
+def nothing() -> list[str]:
+    return []
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path, nothing: list[str]) -> None:
@@ -208,6 +211,31 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path, nothing: list[s
     with pytest.raises(ConfigurationError):
         run_demo(file, nothing.append)
     assert nothing == []
+
+
+def test_a_daemon_that_outlived_its_demonstration_is_named(
+    tmp_path: Path, nothing: list[str]
+) -> None:
+    (tmp_path / MARKER).write_text(MARKER_TEXT)
+    (tmp_path / PIDS).write_text("4711 hub\n4712 ewr\n")
+    (tmp_path / "hub").mkdir()
+    with (tmp_path / "hub" / "daemon.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ConfigurationError, match="still running") as caught:
+            run_demo(tmp_path, nothing.append)
+    assert caught.value.hint == "stop it: kill 4711 4712"
+    assert (tmp_path / "hub").exists()
+
+
+def test_a_command_that_fails_is_shown_with_what_it_wrote(
+    tmp_path: Path, nothing: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = "import sys; print('no luck', file=sys.stderr); sys.exit(3)"
+    monkeypatch.setattr(demo, "_python", lambda: [sys.executable, "-c", program])
+    with pytest.raises(demo.DemoFailure, match="no luck") as caught:
+        run_demo(tmp_path / "here", nothing.append)
+    assert "init city-statistics-office" in caught.value.message
+    assert "daemon.log" in caught.value.hint
 
 
 def test_up_needs_a_demonstration(tmp_path: Path, nothing: list[str]) -> None:
