@@ -138,18 +138,22 @@ class Node:
             Unavailable: the coordinator cannot be reached; call again.
             VerificationError: the log does not stand; do not call again.
         """
-        moved = self._give_late_receipts()  # what a kill interrupted must not wait for news
+        moved = self._settle()  # what is over, perhaps since a kill, must not wait for news
         waiting = not moved and not self.replica.instructions(self._identity.name)
         moved = self.replica.catch_up(self._link, wait_ms=wait_ms if waiting else 0) > 0 or moved
-        for run in self._ledger.unfinished():
-            state = self.replica.session.runs.get(run)
-            if state is not None and state.over:
-                self._ledger.close_run(run)
-        moved = self._give_late_receipts() or moved
+        moved = self._settle() or moved
         for instruction in self.replica.instructions(self._identity.name):
             assert isinstance(instruction, Contribute)
             moved = self._obey(instruction) or moved
         return moved
+
+    def _settle(self) -> bool:
+        """Erase what was kept for runs that are over, and give receipts that are owed."""
+        for run in self._ledger.unfinished():
+            state = self.replica.session.runs.get(run)
+            if state is not None and state.over:
+                self._ledger.close_run(run)
+        return self._give_late_receipts()
 
     def _obey(self, instruction: Contribute) -> bool:
         """Carry out one instruction; a refusal of our own ends the run, with a code."""
