@@ -16,7 +16,7 @@ from stayput.errors import (
     PermissionDenied,
     Unavailable,
 )
-from stayput.rpc import server as adapter
+from stayput.rpc import methods as adapter
 from stayput.rpc import wire
 from stayput.rpc.credentials import MAX_MESSAGE_BYTES
 from stayput.rpc.wire import Direction

@@ -28,7 +28,7 @@ from stayput.errors import ConfigurationError, StayputError, VerificationError
 from stayput.identity import Identity, parse_address, verify_membership
 from stayput.membership import Members
 from stayput.rpc import credentials, status
-from stayput.rpc.server import MAX_WAIT_MS, METHODS, CoordinatorCore, answer, parse_request
+from stayput.rpc.methods import MAX_WAIT_MS, METHODS, CoordinatorCore, answer, parse_request
 from stayput.rpc.tls import verify_tls13_only
 from stayput.rpc.wire import Direction, WireRecord
 from stayput.steps import Member, Role
