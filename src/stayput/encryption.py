@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from typing import Final
 
 import numpy as np
@@ -36,17 +37,19 @@ import numpy.typing as npt
 from stayput import documents
 from stayput.crypto import paillier
 from stayput.crypto.agreement import AgreementKey
+from stayput.crypto.cores import Progress
 from stayput.crypto.masks import pairwise_mask
 from stayput.crypto.packing import (
     WIDTHS,
     Layout,
     add_residues,
+    extremes,
     layout_for,
     pack,
     residues_from,
     unpack,
     values_from,
-    whole_numbers,
+    whole_array,
 )
 from stayput.crypto.paillier import Accumulator, PrivateKey, PublicKey, parse_ciphertexts
 from stayput.documents import Int64, document
@@ -144,6 +147,8 @@ def encrypt(
     key: AgreementKey,
     agreement_keys: Mapping[str, bytes],
     checker: PublicKey,
+    workers: Executor | None = None,
+    progress: Progress | None = None,
 ) -> EncryptedPartial:
     """Mask, pack and encrypt one holder's values. Call once per context and keep the bytes (M-1).
 
@@ -154,6 +159,8 @@ def encrypt(
         key: this holder's agreement key.
         agreement_keys: public agreement keys by name, of all participants at least.
         checker: the checker's Paillier key.
+        workers: processes that share the work of a long vector; they see masked values only.
+        progress: called with ciphertexts done and in all; what it raises cancels.
 
     Raises:
         PermissionDenied: ``me`` is not a participant.
@@ -165,16 +172,18 @@ def encrypt(
         raise PermissionDenied("only a participant gives a part of a sum")
     layout = _layout(context, checker)
     peers = _peers(context, me, key, agreement_keys)
-    numbers = whole_numbers(values)
-    if numbers and not -context.bound <= min(numbers) <= max(numbers) <= context.bound:
+    whole = whole_array(values)
+    lowest, highest = extremes(whole)
+    if not -context.bound <= lowest <= highest <= context.bound:
         raise InvalidInput(
             "a value is out of the bound of its sum",
             hint="The table contract's bounds or max_rows are exceeded.",
         )
-    residues = residues_from(numbers, layout)
+    residues = residues_from(whole, layout)
     mask = pairwise_mask(key, me, peers, context.digest, layout)
     plaintexts = pack(add_residues(residues, mask), layout)
-    return EncryptedPartial(me, context, paillier.encrypt(checker, plaintexts))
+    data = paillier.encrypt(checker, plaintexts, workers=workers, progress=progress)
+    return EncryptedPartial(me, context, data)
 
 
 class Addition:
@@ -237,8 +246,12 @@ def parse_sum(data: bytes, context: Context, checker: PublicKey) -> EncryptedSum
     return EncryptedSum(context, data)
 
 
-def open(encrypted: EncryptedSum, private: PrivateKey) -> tuple[int, ...]:
+def open(
+    encrypted: EncryptedSum, private: PrivateKey, *, progress: Progress | None = None
+) -> tuple[int, ...]:
     """Decrypt a sum; ``context.count`` signed whole numbers.
+
+    In constant time as far as the key goes: when the answer comes is seen on the network.
 
     If a part was missing, foreign or made under another context the numbers are noise: this
     function cannot tell, the log can.
@@ -248,7 +261,8 @@ def open(encrypted: EncryptedSum, private: PrivateKey) -> tuple[int, ...]:
     """
     layout = _layout(encrypted.context, private.public)
     vector = parse_ciphertexts(encrypted.ciphertexts, private.public, layout.ciphertexts)
-    return tuple(values_from(unpack(paillier.decrypt(private, vector), layout), layout))
+    plaintexts = paillier.decrypt(private, vector, progress=progress)
+    return tuple(values_from(unpack(plaintexts, layout), layout))
 
 
 def _layout(context: Context, checker: PublicKey) -> Layout:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -81,37 +81,69 @@ def layout_for(plaintext_bits: int, width: int, parties: int, count: int) -> Lay
 def residues_from(values: Sequence[int] | npt.NDArray[np.int64], layout: Layout) -> Residues:
     """Two's complement residues of whole numbers within -2^(width-1) … 2^(width-1) - 1.
 
+    Values that fit 64 bits, as arrays or as numbers, take no Python loop; wider ones are taken
+    apart by numpy's loops over objects.
+
     Raises:
         InvalidInput: another count, a value that is no whole number or does not fit the width.
     """
     if len(values) != layout.count:
         raise InvalidInput(f"the vector has {layout.count} values, not {len(values)}")
-    whole = whole_numbers(values)
+    whole = whole_array(values)
+    lowest, highest = extremes(whole)
     half = 1 << (layout.width - 1)
-    if len(whole) and not -half <= min(whole) <= max(whole) < half:
+    if not -half <= lowest <= highest < half:
         raise InvalidInput(f"a value does not fit into {layout.width} bits")
+    limbs = np.empty((layout.count, layout.limbs), dtype=np.uint32)
+    if whole.dtype == np.int64:
+        low = np.ascontiguousarray(whole, dtype="<i8").view("<u4").reshape(-1, 2)
+        limbs[:, : min(2, layout.limbs)] = low[:, : layout.limbs]
+        limbs[:, 2:] = (whole >> 63).astype(np.uint32)[:, None]  # the sign, all the way up
+        return limbs
+    for i in range(layout.limbs):
+        limbs[:, i] = (whole >> (_LIMB_BITS * i) & int(_LIMB_MASK)).astype(np.uint32)
+    return limbs
+
+
+def array_from(residues: Residues, layout: Layout) -> npt.NDArray[Any]:
+    """The signed values of residues (two's complement): int64 up to 64 bits, else objects."""
     if layout.width <= 64:
-        array = np.array(whole, dtype="<i8")
-        limbs = array.view("<u4").reshape(-1, 2)[:, : layout.limbs]
-    else:
-        joined = b"".join(v.to_bytes(layout.width // 8, "little", signed=True) for v in whole)
-        limbs = np.frombuffer(joined, dtype="<u4").reshape(-1, layout.limbs)
-    return np.ascontiguousarray(limbs, dtype=np.uint32)
+        data = np.ascontiguousarray(residues, dtype="<u4")
+        return data.view(f"<i{layout.width // 8}").reshape(-1).astype(np.int64)
+    values: npt.NDArray[Any] = residues[:, -1].astype(np.int32).astype(object)
+    for i in reversed(range(layout.limbs - 1)):
+        values = (values << _LIMB_BITS) | residues[:, i].astype(object)
+    return values
 
 
 def values_from(residues: Residues, layout: Layout) -> list[int]:
-    """The signed values of residues (two's complement)."""
-    data = residues.astype("<u4").tobytes()
-    if layout.width <= 64:
-        values: list[int] = np.frombuffer(data, dtype=f"<i{layout.width // 8}").tolist()
-        return values
-    step = layout.width // 8
-    return [
-        int.from_bytes(data[i : i + step], "little", signed=True) for i in range(0, len(data), step)
-    ]
+    """The signed values of residues as Python integers."""
+    values: list[int] = array_from(residues, layout).tolist()
+    return values
 
 
-def whole_numbers(values: Sequence[int] | npt.NDArray[np.int64]) -> list[int]:
+def whole_array(values: Sequence[int] | npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The values as one array: int64 if they all fit, else objects.
+
+    Raises:
+        InvalidInput: a float, a truth value, text; never rounded or guessed.
+    """
+    narrow = isinstance(values, np.ndarray) and np.can_cast(values.dtype, np.int64)
+    if isinstance(values, np.ndarray) and narrow and values.dtype.kind in "iu" and values.ndim == 1:
+        return values.astype(np.int64)
+    numbers = whole_numbers(values)
+    try:
+        return np.array(numbers, dtype=np.int64)
+    except OverflowError:
+        return np.array(numbers, dtype=object)
+
+
+def extremes(whole: npt.NDArray[Any]) -> tuple[int, int]:
+    """Least and greatest value; 0 and 0 of an empty vector."""
+    return (int(whole.min()), int(whole.max())) if len(whole) else (0, 0)
+
+
+def whole_numbers(values: Sequence[int] | npt.NDArray[Any]) -> list[int]:
     """The values as Python integers.
 
     Raises:

@@ -74,10 +74,12 @@ __all__ = [
     "Randomness",
     "decrypt",
     "encrypt",
+    "encrypt_with_exponents",
     "encrypt_with_full_randomness",
     "parse_ciphertexts",
     "parse_public_key",
     "residue_base",
+    "vector_of",
     "verify_ciphertexts",
     "verify_modulus",
     "verify_residue_base",
@@ -473,6 +475,12 @@ def verify_ciphertexts(numbers: Sequence[Any], public: PublicKey) -> CiphertextV
     return CiphertextVector(public, digits)
 
 
+def vector_of(public: PublicKey, numbers: Iterable[Any]) -> CiphertextVector:
+    """A vector of numbers that were computed from units modulo n², and so are units."""
+    n = gmpy2.mpz(public.modulus)
+    return CiphertextVector(public, (divmod(number, n) for number in numbers))
+
+
 def encrypt(
     public: PublicKey,
     plaintexts: Sequence[int],
@@ -492,9 +500,7 @@ def encrypt(
         InvalidInput: a plaintext is out of range, or randomness that does not fit the kind of key.
     """
     _require_plaintexts(public, plaintexts)
-    randomness = randomness or public.randomness
-    if (randomness is Randomness.SUBGROUP) != (public.subgroup is not None):
-        raise InvalidInput("a subgroup key takes randomness of its subgroup, other keys never do")
+    randomness = _require_randomness(public, randomness)
     task: Callable[[Sequence[int]], bytes]
     if randomness is Randomness.FULL:
         task = functools.partial(_encrypt_fully, public.modulus, public.ciphertext_bytes)
@@ -508,6 +514,22 @@ def encrypt(
             len(plaintexts) if workers is None else -(-len(plaintexts) // 2),
         )
     return b"".join(in_pieces(task, plaintexts, workers, progress))
+
+
+def encrypt_with_exponents(
+    public: PublicKey, plaintexts: Sequence[int], *, randomness: Randomness
+) -> tuple[bytes, list[int]]:
+    """Like :func:`encrypt`; also the secret exponents of h_s, for :mod:`stayput.crypto.proofs`.
+
+    Raises:
+        InvalidInput: as there.
+    """
+    _require_plaintexts(public, plaintexts)
+    bits = _require_randomness(public, randomness).exponent_bits(public.bits)
+    powers = powers_of(public.modulus, residue_base(public), bits, len(plaintexts))
+    drawn = powers.draw(len(plaintexts))
+    numbers = (powers.encrypt(m, digits) for m, digits in zip(plaintexts, drawn, strict=True))
+    return _join(numbers, public), [powers.exponent(digits) for digits in drawn]
 
 
 def _encrypt_shortly(
@@ -593,6 +615,13 @@ class Accumulator:
     def total(self) -> CiphertextVector:
         """The encrypted sum so far."""
         return CiphertextVector(self._public, self._product.digits)
+
+
+def _require_randomness(public: PublicKey, randomness: Randomness | None) -> Randomness:
+    randomness = randomness or public.randomness
+    if (randomness is Randomness.SUBGROUP) != (public.subgroup is not None):
+        raise InvalidInput("a subgroup key takes randomness of its subgroup, other keys never do")
+    return randomness
 
 
 def _require_plaintexts(public: PublicKey, plaintexts: Sequence[int]) -> PublicKey:
