@@ -124,7 +124,9 @@ class Coordinator:
         total = 0
         for position, entry in enumerate(entries):
             total += len(entry)
-            if total > MAX_PAGE_BYTES:
+            if (
+                total > MAX_PAGE_BYTES and position
+            ):  # a page that does not advance looks like a fork
                 entries = entries[:position]
                 break
         return LogPage(start, entries, checkpoint)

@@ -39,6 +39,7 @@ from stayput.steps import (
     Contributed,
     CountsChecked,
     Decision,
+    DeletionCheck,
     FailureReason,
     MemberList,
     Outcome,
@@ -406,6 +407,10 @@ class Session:
             raise RuleViolation("the receipt ends before it starts", clause="R-2")
         if (step.outcome is Outcome.DESTROYED) == bool(step.failed):
             raise RuleViolation("a receipt with a failed check is a failed one", clause="R-2")
+        if set(step.passed) & set(step.failed):
+            raise RuleViolation("a check passed or failed, not both", clause="R-2")
+        if not step.failed and DeletionCheck.PROCESS_REAPED not in step.passed:
+            raise RuleViolation("nothing is destroyed while its process lives", clause="R-2")
 
     def _rule_contributed(self, step: Contributed) -> None:
         run = self._open_run(step.run, "R-3")

@@ -3,7 +3,9 @@
 Every log entry is one step, signed by the party that took it and carried verbatim (a DSSE
 envelope, :mod:`stayput.crypto.signing`).  The classes are closed: identifiers of parties, digests,
 salted commitments, enums and allowed integers; no free text, no counts, no bare hash of anything
-guessable (promise 7).  What a step *means*, and when it is allowed, is :mod:`stayput.session`.
+guessable (promise 7).  Every field has one length or a short list of codes, so that nobody can put
+anything else there, or so much that others cannot read on.  What a step *means*, and when it is
+allowed, is :mod:`stayput.session`.
 
 ``time`` is the signer's clock in Unix seconds.  It is checked against expiry but nothing is ordered
 by it: order is the order of the log.
@@ -15,7 +17,7 @@ import dataclasses
 import enum
 
 from stayput.documents import Int64, document
-from stayput.scenario import SLUG
+from stayput.scenario import END_OF_TIME, SLUG
 
 
 class Role(enum.Enum):
@@ -95,6 +97,48 @@ class FailureReason(enum.Enum):
     STATE_LOST = 8  # a node lost its partials after a crash; a new run is needed
 
 
+ID_BYTES = 16
+"""Of runs and stagings: drawn at random."""
+
+DIGEST_BYTES = 32
+
+_IDS = ("run", "staging")
+_MOMENTS = ("time", "started", "ended", "valid_until")
+
+
+class _Plain:
+    """A step of which every field is what its name says, and no longer.
+
+    Raises:
+        ValueError: on construction: an id or digest of another length, codes that are not in order,
+            each once, or a time that no calendar shows.
+    """
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, int) and field.name in _MOMENTS:
+                _require_moment(value)
+            for item in value if isinstance(value, tuple) else (value,):
+                if isinstance(item, bytes):
+                    _require_length(field.name, item)
+            if isinstance(value, tuple) and any(isinstance(item, enum.Enum) for item in value):
+                codes = [item.value for item in value]
+                if codes != sorted(set(codes)):
+                    raise ValueError(f"{field.name} are in order, each once")
+
+
+def _require_length(name: str, value: bytes) -> None:
+    size = ID_BYTES if name in _IDS else DIGEST_BYTES
+    if len(value) != size:
+        raise ValueError(f"{name} has {size} bytes, not {len(value)}")
+
+
+def _require_moment(time: int) -> None:
+    if not 0 <= time < END_OF_TIME:
+        raise ValueError("a time is between the years 1970 and 10000")
+
+
 @document("stayput.v1.Member")
 @dataclasses.dataclass(frozen=True)
 class Member:
@@ -135,11 +179,12 @@ class MemberList:
     def __post_init__(self) -> None:
         if not SLUG.fullmatch(self.consortium):
             raise ValueError(f"{self.consortium!r} is no name of a consortium")
+        _require_moment(self.time)
 
 
 @document("stayput.v1.ScenarioProposed")
 @dataclasses.dataclass(frozen=True)
-class ScenarioProposed:
+class ScenarioProposed(_Plain):
     """By the data user. The scenario itself goes to its parties, not into the log."""
 
     scenario: bytes
@@ -154,7 +199,7 @@ class ScenarioProposed:
 
 @document("stayput.v1.ScenarioReviewed")
 @dataclasses.dataclass(frozen=True)
-class ScenarioReviewed:
+class ScenarioReviewed(_Plain):
     """By a holder, over the digest of exactly the approval report that it read."""
 
     scenario: bytes
@@ -168,7 +213,7 @@ class ScenarioReviewed:
 
 @document("stayput.v1.ScenarioSealed")
 @dataclasses.dataclass(frozen=True)
-class ScenarioSealed:
+class ScenarioSealed(_Plain):
     """By the coordinator, when every holder has approved."""
 
     scenario: bytes
@@ -177,7 +222,7 @@ class ScenarioSealed:
 
 @document("stayput.v1.ScenarioRevoked")
 @dataclasses.dataclass(frozen=True)
-class ScenarioRevoked:
+class ScenarioRevoked(_Plain):
     """By a holder: takes its approval back, from the next step on."""
 
     scenario: bytes
@@ -188,7 +233,7 @@ class ScenarioRevoked:
 
 @document("stayput.v1.RunOrdered")
 @dataclasses.dataclass(frozen=True)
-class RunOrdered:
+class RunOrdered(_Plain):
     """By the data user. ``order`` commits to the :class:`stayput.release.RunOrder` (statement and
     parameters), which goes to the parties of the scenario only."""
 
@@ -201,15 +246,14 @@ class RunOrdered:
     time: Int64
 
     def __post_init__(self) -> None:
-        if len(self.run) != 16:
-            raise ValueError("a run id has 16 bytes")
+        super().__post_init__()
         if self.rounds not in (1, 2):
             raise ValueError("a run has one or two rounds")
 
 
 @document("stayput.v1.StagingDestroyed")
 @dataclasses.dataclass(frozen=True)
-class StagingDestroyed:
+class StagingDestroyed(_Plain):
     """The deletion receipt, by the node whose staging it was (DESIGN §4.6)."""
 
     run: bytes
@@ -227,7 +271,7 @@ class StagingDestroyed:
 
 @document("stayput.v1.Contributed")
 @dataclasses.dataclass(frozen=True)
-class Contributed:
+class Contributed(_Plain):
     """By a node: this masked, encrypted partial is mine, for exactly this run and round.
 
     ``ciphertexts`` is the digest of the ciphertext vector, ``context`` the digest of everything
@@ -245,7 +289,7 @@ class Contributed:
 
 @document("stayput.v1.SumFormed")
 @dataclasses.dataclass(frozen=True)
-class SumFormed:
+class SumFormed(_Plain):
     """By the coordinator: the homomorphic sum of all participants' contributions of a round.
 
     ``contributions`` are the ciphertext digests in the order of ``RunOrdered.participants``.
@@ -260,7 +304,7 @@ class SumFormed:
 
 @document("stayput.v1.CountsChecked")
 @dataclasses.dataclass(frozen=True)
-class CountsChecked:
+class CountsChecked(_Plain):
     """By the checker: counts are opened and judged. Commits to the cell verdict."""
 
     run: bytes
@@ -271,7 +315,7 @@ class CountsChecked:
 
 @document("stayput.v1.ResultReleased")
 @dataclasses.dataclass(frozen=True)
-class ResultReleased:
+class ResultReleased(_Plain):
     """By the checker: ``result`` commits to the checked result, ``sealed`` is the digest of the
     bytes encrypted to the data user."""
 
@@ -284,7 +328,7 @@ class ResultReleased:
 
 @document("stayput.v1.RunFailed")
 @dataclasses.dataclass(frozen=True)
-class RunFailed:
+class RunFailed(_Plain):
     """By the party that ends a run without a result."""
 
     run: bytes
