@@ -66,12 +66,14 @@ ROLES = {
     "north": Role.HOLDER,
     "south": Role.HOLDER,
     "west": Role.HOLDER,
+    "late": Role.USER,  # its certificate has expired
     "reviewer": Role.AUDITOR,
 }
 DAEMONS = ("hub", "office", *pets.HOLDERS)
 SUFFIXES = {"north": "parquet", "south": "csv", "west": "sqlite"}
 INSTRUMENTED = Path(__file__).with_name("instrumented.py")
 
+DAY = 86400
 UP_SECONDS = 60.0
 RUN_SECONDS = 90.0
 TEXT = pets.TEXT.replace("runs: 40", "runs: 1000")
@@ -99,17 +101,22 @@ def wait_until(true: Callable[[], Any], seconds: float = RUN_SECONDS, pause: flo
 def template() -> Path:
     """Homes of all parties, joined; copied for every consortium since keys take seconds."""
     root = Path(tempfile.mkdtemp(prefix="stayput-e2e-"))
-    now = int(time.time())
+    formed = int(time.time()) - 60 * DAY
     cards = []
     for name, role in ROLES.items():
         address = "127.0.0.1:1" if role is Role.COORDINATOR else ""
         made = create_identity(
-            root / name, name, role, now=now, address=address, paillier_bits=2048
+            root / name,
+            name,
+            role,
+            now=formed - (700 * DAY if name == "late" else 0),
+            address=address,
+            paillier_bits=2048,
         )
         cards.append(member_card(made))
         if role is Role.COORDINATOR:
             key = made.signing_key
-    (root / "members.json").write_bytes(form_member_list("menagerie", cards, key, now))
+    (root / "members.json").write_bytes(form_member_list("menagerie", cards, key, formed))
     return root
 
 
@@ -132,10 +139,10 @@ def write_rows(path: Path, rows: list[pets.Row]) -> None:
             database.executemany("INSERT INTO pets VALUES (?, ?, ?)", plain)
         return
     with duckdb.connect() as connection:
-        connection.execute("CREATE TABLE t (colour VARCHAR, age INTEGER, weight DECIMAL(9,1))")
+        connection.execute("CREATE TABLE t (colour VARCHAR, age BIGINT, weight DECIMAL(18,1))")
         if plain:
             connection.executemany("INSERT INTO t VALUES (?, ?, ?)", plain)
-        form = "PARQUET" if path.suffix == ".parquet" else "CSV, HEADER"
+        form = "PARQUET, CODEC UNCOMPRESSED" if path.suffix == ".parquet" else "CSV, HEADER"
         connection.execute(f"COPY t TO '{path}' (FORMAT {form})")
 
 
@@ -271,6 +278,7 @@ class Consortium:
             text=True,
             timeout=120,
             check=False,
+            env={key: value for key, value in os.environ.items() if key != "COLUMNS"},
         )
 
     # --- what people do ---------------------------------------------------------------------------
