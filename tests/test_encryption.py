@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -145,6 +146,50 @@ def test_arrays_are_values_too(checker: PrivateKey, keys: dict[str, AgreementKey
         values = np.array([5, -6, 7], dtype=dtype)
         addition.add(name, part(values, context, name, keys, checker).ciphertexts)
     assert encryption.open(addition.sum(), checker) == (10, -12, 14)
+
+
+def test_progress_is_told_and_cancels(checker: PrivateKey, keys: dict[str, AgreementKey]) -> None:
+    class Enough(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        assert 0 < done <= total == 1
+        raise Enough
+
+    context = context_for(checker)
+    public_keys = {name: key.public for name, key in keys.items()}
+    with pytest.raises(Enough):
+        encryption.encrypt(
+            [1, 2, 3],
+            context,
+            me="ewr",
+            key=keys["ewr"],
+            agreement_keys=public_keys,
+            checker=checker.public,
+            progress=stop,
+        )
+    vector = part([1, 2, 3], context, "ewr", keys, checker).ciphertexts
+    with pytest.raises(Enough):
+        encryption.open(EncryptedSum(context, vector), checker, progress=stop)
+
+
+def test_workers_may_share_the_work(checker: PrivateKey, keys: dict[str, AgreementKey]) -> None:
+    context = context_for(checker, NAMES[:2], count=5000)
+    addition = Addition(context, checker.public)
+    values = np.arange(5000, dtype=np.int64) - 2500
+    with ThreadPoolExecutor(2) as workers:
+        for name in context.participants:
+            encrypted = encryption.encrypt(
+                values,
+                context,
+                me=name,
+                key=keys[name],
+                agreement_keys={name: key.public for name, key in keys.items()},
+                checker=checker.public,
+                workers=workers,
+            )
+            addition.add(name, encrypted.ciphertexts)
+    assert encryption.open(addition.sum(), checker) == tuple((2 * values).tolist())
 
 
 def test_an_empty_vector_is_empty_bytes(checker: PrivateKey, keys: dict[str, AgreementKey]) -> None:

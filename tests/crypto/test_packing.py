@@ -133,6 +133,34 @@ def test_arrays_are_taken_as_they_are(dtype) -> None:
     assert packing.values_from(residues, layout) == [1, 2, 2**31 - 1]
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_arrays_and_lists_pack_alike(width: int) -> None:
+    half = 1 << (min(width, 64) - 1)
+    values = [0, 1, -1, half - 1, -half, 12345, -12345]
+    layout = layout_for(2047, width, 2, len(values))
+    of_list = packing.residues_from(values, layout)
+    for array in (np.array(values, dtype=np.int64), np.array(values, dtype=object)):
+        assert np.array_equal(packing.residues_from(array, layout), of_list)
+    opened = packing.array_from(of_list, layout)
+    assert opened.dtype == (np.int64 if width <= 64 else object)
+    assert opened.tolist() == values
+
+
+def test_arrays_beyond_int64_are_never_wrapped() -> None:
+    layout = layout_for(2047, 64, 2, 1)
+    with pytest.raises(InvalidInput, match="fit"):
+        packing.residues_from(np.array([2**63], dtype=np.uint64), layout)
+    wide = layout_for(2047, 96, 2, 1)
+    residues = packing.residues_from(np.array([2**64 - 1], dtype=np.uint64), wide)
+    assert packing.values_from(residues, wide) == [2**64 - 1]
+
+
+def test_tables_are_no_vectors() -> None:
+    for shape in ((2, 1), (2, 2)):
+        with pytest.raises(InvalidInput, match="whole"):
+            packing.residues_from(np.ones(shape, dtype=np.int64), layout_for(2047, 64, 2, 2))
+
+
 def test_another_count_is_refused() -> None:
     layout = layout_for(2047, 64, 2, 3)
     with pytest.raises(InvalidInput, match="3 values"):

@@ -1,8 +1,8 @@
 """Proof that whoever made a ciphertext vector knows what is in it: one short proof for all.
 
 A Schnorr-like proof for the homomorphism (m, a) ↦ (1 + n)^m · h_s^a, batched over the vector and
-made non-interactive by Fiat and Shamir's hash (Cramer, Damgård and Nielsen 2001, §5.2, for
-Paillier; Bellare, Garay and Rabin 1998, §3, for batching by random exponents).  The prover commits
+made non-interactive by Fiat and Shamir's hash (Cramer, Damgård and Nielsen 2001 have it for
+Paillier; Bellare, Garay and Rabin 1998 the batching by random exponents).  The prover commits
 to T = (1 + n)^u · h_s^v, the hash of everything gives exponents e_i, and the answers are
 z = u + Σ e_i·m_i modulo n and w = v + Σ e_i·a_i.  The verifier compares (1 + n)^z · h_s^w with
 T · Π c_i^e_i.

@@ -1,6 +1,6 @@
 """Primes of subgroup keys: p = 2·a·b + 1 with a prime a of 256 bits and a prime b.
 
-After Groth (TCC 2005, §2) and Ma, Han and Li (ACSAC 2021, §4).  Randomness then lives in the
+After Groth (TCC 2005) and Ma, Han and Li (ACSAC 2021).  Randomness then lives in the
 subgroup whose order is the product of both a, and decryption needs an exponent of 256 bits only.
 
 Not here: what such a key assumes (:mod:`stayput.crypto.paillier`).  What leaks: generation is not
