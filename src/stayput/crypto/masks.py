@@ -17,7 +17,7 @@ together, the part of the remaining one, which the sum gives them anyway.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from stayput.crypto.agreement import AgreementKey
-from stayput.crypto.packing import Layout, Residues, carry
+from stayput.crypto.packing import Layout, Residues, carry, from_words, words
 from stayput.errors import InvalidInput
 
 CONTEXT_BYTES: Final = 32
@@ -59,12 +59,37 @@ def pairwise_mask(
         raise InvalidInput("a participant is no peer of itself")
     if len(context) != CONTEXT_BYTES:
         raise ValueError(f"a context digest has {CONTEXT_BYTES} bytes")
-    # Limbs are summed with their carries pending: 65,536 times 2^32 stays far below 2^63.
+
+    def streams() -> _Streams:
+        for name, public in peers.items():
+            secret = own.exchange(public)
+            key = _pair_key(secret, (me, own.public), (name, public), context)
+            yield me < name, _keystream(key, layout)
+
+    add_up = _sum_of_words if layout.limbs <= 2 else _sum_of_limbs
+    return add_up(streams(), layout)
+
+
+_Streams = Iterator[tuple[bool, Residues]]
+"""Keystreams, each with whether it is added."""
+
+
+def _sum_of_words(streams: _Streams, layout: Layout) -> Residues:
+    """Up to 64 bits numpy adds and subtracts modulo 2^width by itself."""
+    total = np.zeros(layout.count, dtype=f"<u{layout.width // 8}")
+    for adds, stream in streams:
+        if adds:
+            total += words(stream)
+        else:
+            total -= words(stream)
+    return from_words(total)
+
+
+def _sum_of_limbs(streams: _Streams, layout: Layout) -> Residues:
+    """Limbs are summed with their carries pending: 65,536 times 2^32 stays far below 2^63."""
     total = np.zeros((layout.count, layout.limbs), dtype=np.uint64)
-    for name, public in peers.items():
-        key = _pair_key(own.exchange(public), (me, own.public), (name, public), context)
-        stream = _keystream(key, layout)
-        if me < name:
+    for adds, stream in streams:
+        if adds:
             total += stream
         else:  # -m = ~m + 1 in two's complement
             total += ~stream

@@ -98,7 +98,8 @@ def residues_from(values: Sequence[int] | npt.NDArray[np.int64], layout: Layout)
     if whole.dtype == np.int64:
         low = np.ascontiguousarray(whole, dtype="<i8").view("<u4").reshape(-1, 2)
         limbs[:, : min(2, layout.limbs)] = low[:, : layout.limbs]
-        limbs[:, 2:] = (whole >> 63).astype(np.uint32)[:, None]  # the sign, all the way up
+        if layout.limbs > 2:
+            limbs[:, 2:] = (whole >> 63).astype(np.uint32)[:, None]  # the sign, all the way up
         return limbs
     for i in range(layout.limbs):
         limbs[:, i] = (whole >> (_LIMB_BITS * i) & int(_LIMB_MASK)).astype(np.uint32)
@@ -157,7 +158,21 @@ def whole_numbers(values: Sequence[int] | npt.NDArray[Any]) -> list[int]:
 
 def add_residues(residues: Residues, added: Residues) -> Residues:
     """The sum modulo 2^width, slot by slot."""
+    if residues.shape[1] <= 2:
+        return from_words(words(residues) + words(added))
     return carry(residues.astype(np.uint64) + added)
+
+
+def words(residues: Residues) -> npt.NDArray[Any]:
+    """Residues of 32 or 64 bits as one machine word each; numpy adds those modulo 2^width."""
+    width = residues.shape[1] * _LIMB_BITS // 8
+    return np.ascontiguousarray(residues, dtype="<u4").view(f"<u{width}").reshape(-1)
+
+
+def from_words(values: npt.NDArray[Any]) -> Residues:
+    """The residues of :func:`words`."""
+    limbs = values.dtype.itemsize * 8 // _LIMB_BITS
+    return values.view("<u4").reshape(-1, limbs).astype(np.uint32, copy=False)
 
 
 def carry(limbs: npt.NDArray[np.uint64]) -> Residues:
