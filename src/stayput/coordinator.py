@@ -15,6 +15,7 @@ something that does not exist.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import threading
 from collections.abc import Callable
@@ -24,9 +25,18 @@ from stayput import documents
 from stayput.crypto import signing
 from stayput.crypto.signing import SigningKey
 from stayput.encryption import Addition, Context, digest_ciphertexts
-from stayput.errors import DocumentError, NotFound, NotYet, PermissionDenied, VerificationError
+from stayput.errors import (
+    DocumentError,
+    InvalidInput,
+    NotFound,
+    NotYet,
+    PermissionDenied,
+    RuleViolation,
+    VerificationError,
+)
 from stayput.link import LogPage
 from stayput.membership import Members
+from stayput.plans import counts_context, plan_run, values_context
 from stayput.release import CellVerdict, RunOrder, sealed_digest
 from stayput.scenario import Scenario
 from stayput.session import (
@@ -101,7 +111,7 @@ class Coordinator:
         self._session = Session()
         self._tree = merkle.CompactRange()
         self._positions: dict[bytes, int] = {}
-        self._additions: dict[tuple[bytes, Round], Addition] = {}
+        self._additions: dict[tuple[bytes, Round], _RunningSum] = {}
         self._progress: dict[bytes, int] = {}
         self.on_append: Callable[[], None] = lambda: None
         self._load()
@@ -222,7 +232,12 @@ class Coordinator:
 
     def _add(self, run: bytes, round: Round, now: int) -> None:
         state = self._session.runs[run]
-        total = self._addition(run, round).sum()
+        try:
+            total = self._addition(run, round).addition.sum()
+        except (VerificationError, InvalidInput, RuleViolation, NotFound):
+            # What is stored does not add up any more: that ends one run, not the coordinator.
+            self._fail(run, FailureReason.INVARIANT_VIOLATED, now)
+            return
         parts = state.contributions[round]
         step = SumFormed(
             run=run,
@@ -235,22 +250,33 @@ class Coordinator:
         self._append(entry)
         del self._additions[run, round]
 
-    def _addition(self, run: bytes, round: Round, context: bytes = b"") -> Addition:
-        """The running sum of a round; after a restart rebuilt from the stored contributions.
-
-        ``context`` is that of the first contribution, which nothing is stored of yet.
-        """
-        addition = self._additions.get((run, round))
-        if addition is None:
+    def _addition(self, run: bytes, round: Round) -> _RunningSum:
+        """The running sum of a round; after a restart rebuilt from the stored contributions."""
+        running = self._additions.get((run, round))
+        if running is None:
             state = self._session.runs[run]
-            stored = self._journal.find("context", _round_key(run, round)) or context
+            context = self._context(run, round)
             checker = self._members.checker_key(state.checker)
-            addition = Addition(documents.parse(Context, stored), checker)
+            running = _RunningSum(context, Addition(context, checker))
             for holder in state.contributions[round]:
                 part = self._journal.get("contribution", _round_key(run, round, holder))
-                addition.add(holder, part)
-            self._additions[run, round] = addition
-        return addition
+                running.addition.add(holder, part)
+            self._additions[run, round] = running
+        return running
+
+    def _context(self, run: bytes, round: Round) -> Context:
+        """What the parts of a round are bound to: it follows from the sealed text.
+
+        Taken from whoever comes first, it would let one holder keep all others out.
+        """
+        state = self._session.runs[run]
+        scenario = documents.parse(Scenario, self._journal.get("scenario", state.ordered.scenario))
+        order = documents.parse(RunOrder, self._journal.get("order", run))
+        planned = plan_run(scenario, order, state.ordered, self._members)
+        if round is Round.COUNTS:
+            return counts_context(planned)
+        verdict = documents.parse(CellVerdict, self._journal.get("verdict", run))
+        return values_context(planned, verdict.matrix())
 
     def tick(self) -> None:
         """Fail runs in which somebody stayed away for longer than the timeout."""
@@ -258,17 +284,18 @@ class Coordinator:
             now = self._clock()
             for run in self._session.open_runs():
                 if now - self._progress.setdefault(run, now) > self._run_timeout:
-                    name = self._members.coordinator.name
-                    step = RunFailed(run, name, FailureReason.TIMED_OUT, now)
-                    self._append(signing.sign(step, self._key))
+                    self._fail(run, FailureReason.TIMED_OUT, now)
+
+    def _fail(self, run: bytes, reason: FailureReason, now: int) -> None:
+        step = RunFailed(run, self._members.coordinator.name, reason, now)
+        self._append(signing.sign(step, self._key))
 
     def _forget(self, run: bytes) -> None:
         """A run is over: its ciphertexts are of no use to anybody."""
         self._progress.pop(run, None)
         for round in Round:
             self._additions.pop((run, round), None)
-        for kind in ("contribution", "context"):
-            self._journal.forget(kind, run)
+        self._journal.forget("contribution", run)
 
     # --- scenarios --------------------------------------------------------------------------------
 
@@ -332,44 +359,24 @@ class Coordinator:
             known = self._positions.get(hashlib.sha256(step).digest())
             if known is not None:
                 return known
-            self._verify_contribution(caller, claimed, context, ciphertexts)
+            self._run_of(claimed.run, caller)
             admitted = self._session.admit(step)
-            key = _round_key(claimed.run, claimed.round)
-            stored = {
-                ("context", key): context,
-                ("contribution", _round_key(claimed.run, claimed.round, caller.name)): ciphertexts,
-            }
-            addition = self._addition(claimed.run, claimed.round, context)
-            addition.add(caller.name, ciphertexts)  # refuses what is no ciphertext (M-6)
+            running = self._addition(claimed.run, claimed.round)
+            bound_to = documents.encode(running.context), documents.digest(running.context)
+            if (context, claimed.context) != bound_to:
+                raise VerificationError("the contribution is bound to another run or key")
+            if digest_ciphertexts(ciphertexts) != claimed.ciphertexts:
+                raise VerificationError("the ciphertexts are not the ones that were signed")
+            running.addition.add(caller.name, ciphertexts)  # refuses what is no ciphertext (M-6)
+            key = _round_key(claimed.run, claimed.round, caller.name)
             try:
-                index = self._append(admitted.entry, stored)
+                index = self._append(admitted.entry, {("contribution", key): ciphertexts})
             except BaseException:
                 # Not logged, so not part of the sum: build it again from what is stored.
                 del self._additions[claimed.run, claimed.round]
                 raise
             self._carry_out()
             return index
-
-    def _verify_contribution(
-        self, caller: Member, claimed: Contributed, context: bytes, ciphertexts: bytes
-    ) -> None:
-        run = self._run_of(claimed.run, caller)
-        parsed = documents.parse(Context, context)
-        if documents.digest(parsed) != claimed.context:
-            raise VerificationError("the context is not the one that was signed")
-        checker = self._members.checker_key(run.checker)
-        bound = (parsed.run, parsed.scenario, parsed.round, parsed.participants, parsed.checker_key)
-        expected = (
-            claimed.run,
-            run.ordered.scenario,
-            claimed.round,
-            run.ordered.participants,
-            checker.key_id,
-        )
-        if bound != expected:
-            raise VerificationError("the contribution is bound to another run or key")
-        if digest_ciphertexts(ciphertexts) != claimed.ciphertexts:
-            raise VerificationError("the ciphertexts are not the ones that were signed")
 
     def get_contribution(self, caller: Member, run: bytes, round: Round, holder: str) -> bytes:
         """The scenario's checker, who adds the parts again (C-1); masked, they say nothing."""
@@ -439,5 +446,13 @@ class Coordinator:
         return state
 
 
-def _round_key(run: bytes, round: Round, holder: str = "") -> bytes:
+@dataclasses.dataclass(frozen=True)
+class _RunningSum:
+    """The sum of a round as its parts arrive, and what all of them are bound to."""
+
+    context: Context
+    addition: Addition
+
+
+def _round_key(run: bytes, round: Round, holder: str) -> bytes:
     return run + bytes([round.value]) + holder.encode("ascii")

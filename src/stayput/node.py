@@ -36,6 +36,7 @@ from stayput.errors import (
     RuleViolation,
     StagingError,
     StayputError,
+    Unavailable,
     VerificationError,
 )
 from stayput.identity import Identity
@@ -156,12 +157,25 @@ class Node:
         return self._give_late_receipts()
 
     def _obey(self, instruction: Contribute) -> bool:
-        """Carry out one instruction; a refusal of our own ends the run, with a code."""
+        """Carry out one instruction; a refusal of our own ends the run, with a code.
+
+        So does any other error but one that concerns all runs: the next one is not kept waiting.
+        """
+        if not self._stands(instruction):
+            return True  # the log moved on while we worked on another run
         try:
             return self._contribute(instruction)
         except _Refused as refused:
             self._refuse(instruction.run, refused)
-            return True
+        except (Unavailable, VerificationError):
+            raise
+        except StayputError as error:
+            reason = FailureReason.HOLDER_REFUSED
+            self._refuse(instruction.run, _Refused(reason, error.message, error.hint))
+        return True
+
+    def _stands(self, instruction: Contribute) -> bool:
+        return instruction in self.replica.instructions(self._identity.name)
 
     def _contribute(self, instruction: Contribute) -> bool:
         run, round = instruction.run, instruction.round
@@ -175,7 +189,8 @@ class Node:
                 self._prepare_counts(run, scenario, plan)
             else:
                 self._prepare_values(run, plan)
-        return self._send(run, round)
+        self._verify_consent(self.replica.session.runs[run].ordered.scenario)
+        return self._send(instruction)
 
     # --- verifying (clauses N-1 to N-4) -----------------------------------------------------------
 
@@ -183,12 +198,7 @@ class Node:
         session = self.replica.session
         ordered = session.runs[run].ordered  # N-1: the instruction came from the verified log
         proposed = session.scenarios[ordered.scenario].proposed
-        if not self._ledger.is_approved(ordered.scenario):
-            raise _Refused(
-                FailureReason.HOLDER_REFUSED,
-                "a run was ordered of a scenario that this holder has not approved here",
-                "if nobody here approved it, this holder's key may be in foreign hands",
-            )
+        self._verify_consent(ordered.scenario)
         try:
             scenario = documents.parse(Scenario, self._link.get_scenario(ordered.scenario))
             verify_proposal(proposed, scenario)
@@ -198,9 +208,18 @@ class Node:
             plan = plan_run(scenario, order, ordered, self.replica.members)
         except (DocumentError, VerificationError, InvalidInput, RuleViolation, NotFound) as error:
             raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
-        if self._clock() >= scenario.limits.valid_until:
-            raise _Refused(FailureReason.HOLDER_REFUSED, "the scenario has expired", "")
         return scenario, plan
+
+    def _verify_consent(self, scenario: bytes) -> None:
+        """This holder approves of it, now: asked before computing, and again before sending."""
+        if not self._ledger.is_approved(scenario):
+            raise _Refused(
+                FailureReason.HOLDER_REFUSED,
+                "a run was ordered of a scenario that this holder has not approved here",
+                "if nobody here approved it, this holder's key may be in foreign hands",
+            )
+        if self._clock() >= self.replica.session.scenarios[scenario].proposed.valid_until:
+            raise _Refused(FailureReason.HOLDER_REFUSED, "the scenario has expired", "")
 
     # --- round one --------------------------------------------------------------------------------
 
@@ -220,7 +239,12 @@ class Node:
                 receipt=facts,
             )
         receipt = self._receipt(run, scenario.digest, facts)
-        partial = assemble(plan.bound.plan, staged.rows)
+        try:
+            partial = assemble(plan.bound.plan, staged.rows)
+        except InvalidInput as error:
+            raise _Refused(
+                FailureReason.DATA_DO_NOT_FIT, error.message, error.hint, receipt=facts
+            ) from None
         context = counts_context(plan)
         contribution = self._encrypt(context, counts_vector(partial))
         self._ledger.store(
@@ -325,7 +349,7 @@ class Node:
             partial = parse_partial(self._ledger.partial(run), plan.bound.plan)
             context = values_context(plan, verdict.matrix())
             vector = values_vector(plan, partial, verdict.matrix())
-        except NotFound:
+        except (NotFound, VerificationError):
             raise _Refused(
                 FailureReason.STATE_LOST,
                 "this node lost its partial sums between the two rounds",
@@ -362,7 +386,8 @@ class Node:
         payload = len(encoded).to_bytes(4, "big") + encoded + part.ciphertexts
         return Outgoing(signing.sign(step, self._identity.signing_key), payload)
 
-    def _send(self, run: bytes, round: Round) -> bool:
+    def _send(self, instruction: Contribute) -> bool:
+        run, round = instruction.run, instruction.round
         receipt = self._ledger.outgoing(run, _RECEIPT)
         fixed = self._ledger.outgoing(run, contribution_name(round))
         assert receipt is not None
@@ -376,9 +401,15 @@ class Node:
         )
         try:
             self._link.submit_contribution(fixed.step, context, ciphertexts)
-        except (RuleViolation, NotFound):
-            # The run moved on while we worked (failed, revoked): the log will say so next time.
-            return self.replica.catch_up(self._link) > 0
+        except (RuleViolation, NotFound, VerificationError, InvalidInput) as error:
+            self.replica.catch_up(self._link)
+            if self._stands(instruction):
+                raise _Refused(
+                    FailureReason.HOLDER_REFUSED,
+                    f"the coordinator does not take this holder's part: {error.message}",
+                    "its own log says why: ask its operator",
+                ) from None
+            # Else the run moved on while we worked (failed, revoked).
         return True
 
     def _refuse(self, run: bytes, refused: _Refused) -> None:

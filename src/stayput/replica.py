@@ -11,7 +11,7 @@ the coordinator has forked or rewritten history, and that is for people to settl
 
 from __future__ import annotations
 
-from stayput.errors import RuleViolation, VerificationError
+from stayput.errors import DocumentError, RuleViolation, VerificationError
 from stayput.link import CoordinatorLink, LogPage
 from stayput.membership import Members
 from stayput.session import Instruction, Session
@@ -33,16 +33,20 @@ class Replica:
 
     def __init__(self, members: Members, mirror: Mirror) -> None:
         self.members = members
+        self._mirror = mirror
+        self._load()
+
+    def _load(self) -> None:
+        """Replay what the mirror holds."""
         self.session = Session()
         self.tree = merkle.CompactRange()
         self.leaf_hashes: list[bytes] = []
         self.entries: list[bytes] = []
-        self._mirror = mirror
-        entries = tuple(mirror.entries())
+        entries = tuple(self._mirror.entries())
         if entries:
             try:
-                self._take(entries, mirror.checkpoint())
-            except (VerificationError, RuleViolation) as error:
+                self._take(entries, self._mirror.checkpoint())
+            except (VerificationError, RuleViolation, DocumentError) as error:
                 raise VerificationError(
                     f"this party's own copy of the log was altered: {error}",
                     hint="keep the folder as evidence; restore it from a backup, or start a new "
@@ -72,8 +76,8 @@ class Replica:
             How many entries are new.
 
         Raises:
-            VerificationError: what the coordinator shows does not extend what we hold.
-            RuleViolation: an entry breaks the rules.
+            VerificationError: what the coordinator shows does not extend what we hold, or an entry
+                of it breaks the rules.
             Unavailable: the coordinator cannot be reached.
         """
         pending: list[bytes] = []
@@ -89,7 +93,17 @@ class Replica:
         fresh = tuple(pending)
         self._verify_growth(fresh, checkpoint, page.checkpoint)
         start = self.size
-        self._replay(fresh)
+        try:
+            self._replay(fresh)
+        except (RuleViolation, DocumentError) as error:
+            self._mirror.keep_evidence(page.checkpoint)
+            index = self.size
+            self._load()  # none of them counts
+            raise VerificationError(
+                f"entry {index} of the coordinator's log breaks the rules: {error.message}",
+                hint="an honest coordinator signs no such log; the signed evidence is kept in "
+                "journal.db: do not go on, compare with the other members",
+            ) from None
         self._mirror.append(start, fresh, page.checkpoint)
         return len(fresh)
 

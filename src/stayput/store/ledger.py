@@ -82,7 +82,12 @@ class Ledger:
     def revoke(self, scenario: bytes) -> None:
         """Record that the approval is taken back: effective at once, before anybody is told."""
         with self._database.transaction() as connection:
-            connection.execute("UPDATE approval SET revoked = 1 WHERE scenario = ?", (scenario,))
+            # Also of an approval that this ledger does not know (any more): it stays taken back.
+            connection.execute(
+                "INSERT INTO approval (scenario, report, runs, revoked) VALUES (?, x'', 0, 1) "
+                "ON CONFLICT (scenario) DO UPDATE SET revoked = 1",
+                (scenario,),
+            )
 
     def is_approved(self, scenario: bytes) -> bool:
         """Whether this holder approved the scenario and has not revoked it."""
