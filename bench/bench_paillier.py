@@ -497,13 +497,14 @@ def main() -> int:
     figures: dict[str, Any] = {"side_by_side": side_by_side(options.rounds)}
     figures["cores"] = both_cores(options.rounds)
     if options.cells:
+        print(markdown(figures), file=sys.stderr)  # the rest takes minutes
         primes = PrivateKey.generate(BITS).primes()
         sizes = [c for c in (10_000, 100_000) if c < options.cells] + [options.cells]
+        figures["many"] = [alone(many_holders, holders, primes) for holders in (10, 100, 1000)]
         figures["sums"] = []
         for cells in sizes:
             print(f"{cells:,} cells ...", file=sys.stderr)
             figures["sums"].append(alone(whole_sum, cells, options.holders, primes))
-        figures["many"] = [alone(many_holders, holders, primes) for holders in (10, 100, 1000)]
     print(markdown(figures))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
