@@ -113,12 +113,14 @@ class Scanner:
 
     def scan_descriptors(self, pid: int) -> None:
         """Also what a process has open: files that were deleted have no name."""
-        with contextlib.suppress(OSError):
-            for link in Path(f"/proc/{pid}/fd").iterdir():
+        links: list[Path] = []
+        with contextlib.suppress(OSError):  # it has ended
+            links = list(Path(f"/proc/{pid}/fd").iterdir())
+        for link in links:
+            with contextlib.suppress(OSError):  # closed since the listing
                 target = os.readlink(link)
                 if target.endswith(" (deleted)") or "memfd:" in target:
-                    with contextlib.suppress(OSError):
-                        self._look(f"{pid}:{target}", link.read_bytes())
+                    self._look(f"{pid}:{target}", link.read_bytes())
 
     def _look(self, place: str, data: bytes) -> None:
         self.bytes += len(data)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from e2e.consortium import Consortium, discard_template, running
+from e2e.consortium import DAEMONS, Consortium, discard_template, running
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -15,15 +14,24 @@ def _homes() -> Iterator[None]:
     discard_template()
 
 
-@pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]:
-    """A consortium with all daemons up, for the tests of one module."""
+@pytest.fixture(scope="session")
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]:
     with running(tmp_path_factory.mktemp("up")) as consortium:
         yield consortium
 
 
+@pytest.fixture(scope="session")
+def scenario(_shared: Consortium) -> bytes:
+    """A sealed scenario with runs for everybody."""
+    with _shared.client() as client:
+        return _shared.agree(client)
+
+
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[Consortium]:
-    """A consortium of this test's own, all daemons up."""
-    with running(tmp_path / "own") as consortium:
-        yield consortium
+def up(_shared: Consortium, scenario: bytes) -> Consortium:
+    """A consortium that several tests use; all daemons are up whatever an earlier test did."""
+    for name in DAEMONS:
+        if _shared.environment.pop(name, None) and _shared.running[name].poll() is None:
+            _shared.kill(name)
+    _shared.start(*(name for name in DAEMONS if _shared.running[name].poll() is not None))
+    return _shared

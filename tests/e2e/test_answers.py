@@ -10,13 +10,7 @@ from e2e.consortium import RUN_SECONDS, TEXT, Consortium
 
 from stayput.audit import verify_release
 from stayput.errors import RuleViolation
-from stayput.steps import Outcome, StagingDestroyed
-
-
-@pytest.fixture(scope="module")
-def scenario(up: Consortium) -> bytes:
-    with up.client() as client:
-        return up.agree(client)
+from stayput.steps import Outcome
 
 
 def test_the_answer_is_that_of_the_pooled_rows_for_everybody(
@@ -49,9 +43,9 @@ def test_the_answer_is_that_of_the_pooled_rows_for_everybody(
     assert verified.returncode == 0, verified.stderr
     told = json.loads(verified.stdout)
     assert told["finding"] is None
-    assert told["steps"]["ResultReleased"] == 2
-    assert told["steps"]["StagingDestroyed"] == 6
-    receipts = [one for one in up.report().steps if isinstance(one, StagingDestroyed)]
+    assert told["steps"]["ResultReleased"] >= 2
+    receipts = up.report().session.runs[ordered.id].receipts.values()
+    assert len(receipts) == 3
     assert {one.outcome for one in receipts} == {Outcome.DESTROYED}
     assert all("CONFINED_BY_LANDLOCK" in {check.name for check in one.passed} for one in receipts)
 

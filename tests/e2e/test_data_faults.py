@@ -18,12 +18,6 @@ from stayput.steps import Outcome, RunFailed
 OFFENDING = "chartreuse"  # a value: in no message, not even the holder's
 
 
-@pytest.fixture(scope="module")
-def scenario(up: Consortium) -> bytes:
-    with up.client() as client:
-        return up.agree(client)
-
-
 def unknown_level(path: Path) -> None:
     write_rows(path, [*pets.rows_of("north"), (OFFENDING, 3, None)])
 

@@ -24,12 +24,6 @@ from stayput.rpc.client import GrpcLink
 from stayput.steps import Role, Round
 
 
-@pytest.fixture(scope="module")
-def scenario(up: Consortium) -> bytes:
-    with up.client() as client:
-        return up.agree(client)
-
-
 def assert_plain(told: subprocess.CompletedProcess[str], sentence: str) -> None:
     """Exit code 1, nothing on stdout, an error of one line, a hint, no traceback."""
     assert told.returncode == 1, told
