@@ -153,6 +153,20 @@ def test_invalid_ciphertexts_are_refused(private_key: PrivateKey) -> None:
                 parse_ciphertexts(data, public, 3)
 
 
+def test_each_kind_of_invalid_ciphertext_has_its_own_error(private_key: PrivateKey) -> None:
+    public = private_key.public
+    n, (p, q) = public.modulus, private_key.primes()
+    refused = {
+        "out of range": [0, n * n, n * n + 1],
+        "common factor": [n, p, 3 * q, n * n - n, n * n - p],
+        "without randomness": [1, n + 1, 1 + 12345 * n, 1 + (n - 1) * n],
+    }
+    for reason, numbers in refused.items():
+        for number in numbers:
+            with pytest.raises(VerificationError, match=reason):
+                parse_ciphertexts(number.to_bytes(public.ciphertext_bytes, "big"), public, 1)
+
+
 def test_another_length_is_refused(private_key: PrivateKey) -> None:
     public = private_key.public
     data = encrypt(public, [1, 2])

@@ -456,6 +456,9 @@ def parse_ciphertexts(data: bytes, public: PublicKey, count: int) -> CiphertextV
 def verify_ciphertexts(numbers: Sequence[Any], public: PublicKey) -> CiphertextVector:
     """Check that every number is a unit modulo n²: between 0 and n², and prime to n.
 
+    Units that are 1 modulo n are refused, too: (1 + m·n) · 1 shows m to everybody, and honest
+    randomness is never 1.
+
     One gcd of the product with n decides for all: it is 1 exactly when every single one is.
 
     Raises:
@@ -468,6 +471,8 @@ def verify_ciphertexts(numbers: Sequence[Any], public: PublicKey) -> CiphertextV
         high, low = divmod(number, n)
         if not (number > 0 and high < n):
             raise VerificationError("a ciphertext is out of range")
+        if low == 1:
+            raise VerificationError("a ciphertext is without randomness")
         product = product * low % n
         digits.append((high, low))
     if gmpy2.gcd(product, n) != 1:
