@@ -108,8 +108,9 @@ def save_wire(home: Path) -> None:
     """Write the counters of this process's wire (bytes and kinds, no content) to ``wire.json``."""
     path = home / "wire.json"
     temporary = home / "wire.json.new"
-    temporary.write_text(json.dumps(wire.snapshot(), indent=1), encoding="utf-8")
-    temporary.replace(path)
+    with contextlib.suppress(OSError):  # a full disk: counters are not worth a daemon
+        temporary.write_text(json.dumps(wire.snapshot(), indent=1), encoding="utf-8")
+        temporary.replace(path)
 
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -163,7 +164,10 @@ async def _serve(
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), 1.0)
-            await asyncio.to_thread(core.tick)
+            try:
+                await asyncio.to_thread(core.tick)
+            except Unavailable as error:  # its own disk
+                report(f"{error.message}; trying again")
             save_wire(home)
     finally:
         await server.stop()
@@ -226,7 +230,7 @@ def _work(step: Callable[..., bool], home: Path, report: Report) -> None:
         try:
             step(wait_ms=POLL_MS)
             if pause:
-                report("the coordinator is back")
+                report("going on")
             pause = 0.0
         except (VerificationError, ConfigurationError):
             raise

@@ -3,7 +3,7 @@
 Following the log is where a party stops trusting the coordinator.  Nothing fetched is looked at
 before the whole batch stands: the checkpoint is signed by the enrolled log key, the tree recomputed
 from all entries has exactly its root, the tree only ever grows, and every entry obeys the rules of
-:mod:`stayput.session`.  What verified is stored first and believed afterwards.
+:mod:`stayput.session`.  What verified but could not be stored is not believed.
 
 A checkpoint that contradicts what we hold is kept as evidence and the replica refuses to go on:
 the coordinator has forked or rewritten history, and that is for people to settle.
@@ -104,7 +104,11 @@ class Replica:
                 hint="an honest coordinator signs no such log; the signed evidence is kept in "
                 "journal.db: do not go on, compare with the other members",
             ) from None
-        self._mirror.append(start, fresh, page.checkpoint)
+        try:
+            self._mirror.append(start, fresh, page.checkpoint)
+        except BaseException:
+            self._load()  # what is not stored is not believed
+            raise
         return len(fresh)
 
     def _open_checkpoint(self, page: LogPage) -> Checkpoint:

@@ -134,7 +134,15 @@ class Measures:
         the smaller one was chosen by a FILTER or CASE, or if outputs add up a common column over
         both, as in SUM(x + y) and SUM(x), where y is NULL in some rows.
         """
-        parts = [_implied(condition) for condition in self._conditions]
+        # Conditions as sets of numbers: hashing trees again for every pair would take minutes.
+        numbers: dict[Expr, int] = {}
+        stated, parts = (
+            [
+                frozenset(numbers.setdefault(p, len(numbers)) for p in of(c))
+                for c in self._conditions
+            ]
+            for of in (_conjuncts, _implied)
+        )
         chosen = {index for index, _ in self._narrowed}
         found = []
         for index, condition in enumerate(self._conditions):
@@ -143,7 +151,7 @@ class Measures:
                 for other, _ in enumerate(self._conditions)
                 if (index, other) in self._narrowed
                 or (
-                    _conjuncts(self._conditions[other]) <= parts[index]
+                    stated[other] <= parts[index]
                     and not parts[index] <= parts[other]
                     and (index in chosen or self._share_column(index, other))
                 )

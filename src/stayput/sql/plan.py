@@ -54,6 +54,12 @@ MAX_RESULT_BYTES = 2_000_000
 """Largest result table: signed, then proven in a bundle, it is encoded as base64 twice and still a
 document (:data:`stayput.documents.MAX_DOCUMENT_BYTES`)."""
 
+MAX_VECTOR_BYTES = 24 * 1024 * 1024
+"""Largest vector of a round before encryption, which doubles it: a part travels in one message of
+64 MiB (:data:`stayput.rpc.credentials.MAX_MESSAGE_BYTES`)."""
+
+MAX_GUARD_BITS = 16
+
 NUMBER_BYTES = 24
 """What a released number takes in a result table: a double has up to 24 characters."""
 
@@ -266,7 +272,7 @@ class _Planner:
         measured = [e for e in arguments if not isinstance(e, Case)]
         measured += [value for case in cases for value in case.values]
         values = tuple(self._measures.values)
-        return Plan(
+        planned = Plan(
             statement=self._statement,
             table=self._contract.name,
             max_rows=self._contract.max_rows,
@@ -282,6 +288,8 @@ class _Planner:
             filter_columns=_names([*conditions, *branch_conditions]),
             measure_columns=_names(measured),
         )
+        self._verify_vectors(planned)
+        return planned
 
     # --- FROM ---
 
@@ -418,6 +426,23 @@ class _Planner:
                 "GROUP BY",
             )
 
+    def _verify_vectors(self, planned: Plan) -> None:
+        """What a holder sends in each round fits a message."""
+        vectors = (  # of each count also whether this holder has any
+            (2 * planned.cells * len(planned.counts), planned.count_width),
+            (planned.cells * len(planned.values), planned.value_width),
+        )
+        largest = max(count * (width + MAX_GUARD_BITS) // 8 for count, width in vectors)
+        if largest > MAX_VECTOR_BYTES:
+            self._reading.refuse(
+                self._reading.select,
+                f"{planned.cells} cells with {len(planned.counts)} counts and "
+                f"{len(planned.values)} sums each are {largest} bytes; at most {MAX_VECTOR_BYTES} "
+                "are supported",
+                "ask for fewer keys, branches or output columns per statement",
+                "SELECT",
+            )
+
     # --- SELECT list ---
 
     def _outputs(self, keys: list[Expr]) -> list[OutputColumn]:
@@ -486,7 +511,7 @@ class _Planner:
             name: str = item.alias
             if not _ALIAS.fullmatch(name):
                 self._reading.refuse(
-                    item.args["alias"],
+                    item.args.get("alias") or item,
                     f"{name!r} is no column name",
                     "use letters, digits, underscores",
                     name,
