@@ -163,10 +163,14 @@ def test_strangers_get_no_report() -> None:
 def test_the_digest_is_of_exactly_the_text() -> None:
     report = approval_report(scenario(), "a")
     name = b"stayput.v1.ApprovalReport"
-    oracle = hashlib.sha256(len(name).to_bytes(2, "big") + name + report.text.encode()).digest()
+    tag = len(name).to_bytes(2, "big") + name
+    oracle = hashlib.sha256(tag + scenario().nonce + report.text.encode()).digest()
     assert report.digest == oracle
     assert report.scenario == scenario().digest
     assert dataclasses.replace(report, text=report.text + " ").digest != report.digest
+    # It stands in the log: without the nonce, whoever guesses the text could be sure of it.
+    assert report.nonce.hex() not in report.text
+    assert dataclasses.replace(report, nonce=b"n" * 16).digest != report.digest
 
 
 def test_same_scenario_same_text() -> None:

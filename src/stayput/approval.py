@@ -122,14 +122,20 @@ class ApprovalReport:
     """The text that ``holder`` reads; an approval signs :attr:`digest`."""
 
     scenario: bytes
+    nonce: bytes
     holder: str
     text: str
     warnings: tuple[TypedWarning, ...]
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of exactly the text that was read."""
-        return documents.digest_bytes("stayput.v1.ApprovalReport", self.text.encode("utf-8"))
+        """SHA-256 of the scenario's nonce and exactly the text that was read.
+
+        It stands in the log, where others could guess at the text but for the nonce.
+        """
+        return documents.digest_bytes(
+            "stayput.v1.ApprovalReport", self.nonce + self.text.encode("utf-8")
+        )
 
 
 def approval_report(scenario: Scenario, holder: str) -> ApprovalReport:
@@ -156,7 +162,7 @@ def approval_report(scenario: Scenario, holder: str) -> ApprovalReport:
     ):
         lines += [*section, ""]
     text = "\n".join(line.rstrip() for line in lines)
-    return ApprovalReport(scenario.digest, holder, text, warnings)
+    return ApprovalReport(scenario.digest, scenario.nonce, holder, text, warnings)
 
 
 def required_waivers(scenario: Scenario) -> tuple[Waiver, ...]:

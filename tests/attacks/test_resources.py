@@ -10,10 +10,14 @@ import pytest
 from attacks.lying import World
 from pets import HOLDERS
 
+from stayput.cli import main
+from stayput.engines.source import SourceSpec
 from stayput.errors import ConfigurationError, SqlError, Unavailable
 from stayput.scenario import Column, ColumnType, Grade, Outside, Statement, TableContract
 from stayput.session import RunPhase
 from stayput.sql import plan
+from stayput.staging import StagingFailed, StagingPool, StagingRequest
+from stayput.steps import DeletionCheck
 from stayput.store.database import Database
 from stayput.store.journal import Journal
 
@@ -79,6 +83,38 @@ def test_a_full_disk_is_waited_for_not_a_crash(world: World) -> None:
     world.settle()
     world.client.replica.catch_up(world.link("asker"))
     assert world.client.replica.session.runs[run].phase is RunPhase.RELEASED
+
+
+def test_a_staging_that_cannot_be_marked_ends_with_a_receipt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unmarked, a later sweep could not find the process; so it gets no job at all."""
+
+    def full_disk(folder: Path, pid: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("stayput.staging.destruction.mark", full_disk)
+    source = tmp_path / "t.csv"
+    source.write_text("k,m\n1,2\n")
+    with StagingPool(tmp_path / "staging", warm=False) as pool:
+        request = StagingRequest(
+            SourceSpec(str(source), "csv"), TABLE, ("k",), "SELECT COUNT(*) AS n", b"run"
+        )
+        with pytest.raises(StagingFailed) as caught:
+            pool.stage(request)
+    assert DeletionCheck.PROCESS_REAPED in caught.value.receipt.passed
+    assert list((tmp_path / "staging").iterdir()) == []
+
+
+def test_a_folder_that_may_not_be_entered_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def forbidden(home: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(home / "identity.json"))
+
+    monkeypatch.setattr("stayput.identity.load_identity", forbidden)
+    assert main(["node", "notes", "--home", "/elsewhere"]) == 1
+    assert "stayput: error: /elsewhere/identity.json: Permission denied" in capsys.readouterr().err
 
 
 def test_a_state_file_that_another_process_holds_or_that_is_damaged(

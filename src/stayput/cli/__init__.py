@@ -89,6 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has seen enough; nothing may be flushed into the pipe at exit.
         sys.stdout = None
         return 1
+    except OSError as error:  # a folder that may not be entered, a disk that is full
+        complain(f"{error.filename or 'the system'}: {error.strerror or error}")
+        return 1
     except _USAGE_ERROR as error:  # type: ignore[misc]
         path = error.ctx.command_path if getattr(error, "ctx", None) else "stayput"
         complain(error.format_message(), f"`{path} --help` shows what it takes")

@@ -179,6 +179,8 @@ class StagingPool:
             rows = process.ask(job, time.monotonic() + self._time_limit_s)
         except StagingProcessFailed as failed:
             failure = failed
+        except OSError:  # the mark cannot be written: no process stages that a sweep would miss
+            failure = StagingProcessFailed(Code.INTERNAL)
         finally:
             ended = process.end()
             with self._lock:
