@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from e2e.consortium import DAEMONS, Consortium, discard_template, running
@@ -35,3 +35,17 @@ def up(_shared: Consortium, scenario: bytes) -> Consortium:
             _shared.kill(name)
     _shared.start(*(name for name in DAEMONS if _shared.running[name].poll() is not None))
     return _shared
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failure what every daemon said last."""
+    report = yield
+    if report.failed:
+        for value in getattr(item, "funcargs", {}).values():
+            if isinstance(value, Consortium):
+                for name in value.running:
+                    report.sections.append((f"{name} said", value.said(name)[-1500:]))
+    return report
