@@ -93,6 +93,14 @@ def staging_child(consortium: Consortium, name: str) -> int:
     return int(child)
 
 
+def is_dead(pid: int) -> bool:
+    """Gone, or gone but for its parent's asking how."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 # --- one fault ------------------------------------------------------------------------------------
 
 
@@ -277,7 +285,9 @@ def test_a_killed_staging_process_fails_the_run_and_leaves_a_receipt(
         told = consortium.cli("west", "node", "notes")
         assert "the staging process died" in told.stdout
         # The same node, the next run; and one kept ready that dies idle is nobody's trouble.
-        os.kill(staging_child(consortium, "west"), signal.SIGKILL)
+        idle = staging_child(consortium, "west")
+        os.kill(idle, signal.SIGKILL)
+        wait_until(lambda: is_dead(idle), 10)  # a busy machine takes its time
         again = client.run(scenario, "by_colour", youngest=1)
         consortium.verify_run(again.id, again.wait(timeout=RUN_SECONDS))
 
