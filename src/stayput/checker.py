@@ -27,7 +27,9 @@ from stayput.encryption import Addition, Context, digest_ciphertexts
 from stayput.errors import (
     DocumentError,
     InvalidInput,
+    NotFound,
     NotYet,
+    PermissionDenied,
     RuleViolation,
     VerificationError,
 )
@@ -120,7 +122,7 @@ class Checker:
             return self.replica.catch_up(self._link) > 0
         except RuleViolation:  # the run moved on while we worked
             return self.replica.catch_up(self._link) > 0
-        except (VerificationError, InvalidInput) as error:
+        except (VerificationError, InvalidInput, NotFound, PermissionDenied) as error:
             self.report(f"run {run.hex()[:8]}: failed: {error.message}")
             step = RunFailed(
                 run, self._identity.name, FailureReason.INVARIANT_VIOLATED, self._clock()

@@ -43,6 +43,9 @@ from stayput.store.ledger import STORAGE_KEY, Ledger
 POLL_MS = 20_000
 """How long one question to the coordinator may wait for news."""
 
+IDLE = 0.1
+"""Pause after asking for news in vain, seconds: answers that come at once must not make it spin."""
+
 MAX_BACKOFF = 15.0
 """Longest pause between two attempts to reach the coordinator, seconds."""
 
@@ -228,10 +231,12 @@ def _work(step: Callable[..., bool], home: Path, report: Report) -> None:
     pause = 0.0
     while True:
         try:
-            step(wait_ms=POLL_MS)
+            moved = step(wait_ms=POLL_MS)
             if pause:
                 report("going on")
             pause = 0.0
+            if not moved:
+                time.sleep(IDLE)
         except (VerificationError, ConfigurationError):
             raise
         except Unavailable as error:

@@ -9,11 +9,11 @@ import pytest
 from attacks.lying import NOW, World, contribution, forged_page, submit
 from pets import HOLDERS, TEXT, TableStager
 
-from stayput.errors import StayputError, Unavailable, VerificationError
+from stayput.errors import NotFound, StayputError, Unavailable, VerificationError
 from stayput.review import revoke_locally
 from stayput.session import RunPhase
 from stayput.staging import Staged, StagingRequest
-from stayput.steps import FailureReason, Outcome, Round, ScenarioSealed
+from stayput.steps import FailureReason, Member, Outcome, Round, ScenarioSealed
 
 
 def phase(world: World, run: bytes) -> RunPhase:
@@ -167,3 +167,19 @@ def test_a_log_that_breaks_the_rules_stops_the_node_for_good_and_is_kept(world: 
         assert connection.execute("SELECT COUNT(*) FROM evidence").fetchone() == (2,)
     del world.lies["north", "read_log"]
     world.settle()  # the coordinator's real log was never that
+
+
+def test_a_coordinator_that_hides_documents_from_the_checker_ends_one_run(world: World) -> None:
+    first, second = world.order(), world.order()
+    honest = world.coordinator.get_run_order
+
+    def hide(caller: Member, run: bytes) -> bytes:
+        if (caller.name, run) == ("office", first):
+            raise NotFound("no such run for this party")
+        return honest(caller, run)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.coordinator, "get_run_order", hide)
+        world.settle()
+    assert world.failure(first) is FailureReason.INVARIANT_VIOLATED
+    assert phase(world, second) is RunPhase.RELEASED
