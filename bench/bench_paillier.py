@@ -350,6 +350,7 @@ def whole_sum(cells: int, holders: int, modulus: tuple[int, int]) -> dict[str, f
         checker_key=private.public.key_id,
         width=WIDTH,
         count=cells,
+        question=os.urandom(32),
     )
     addition = Addition(context, private.public)
     expected = np.zeros(cells, dtype=np.int64)

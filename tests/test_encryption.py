@@ -57,6 +57,7 @@ def context_for(
         checker_key=checker.public.key_id,
         width=width,
         count=count,
+        question=os.urandom(32),
     )
 
 

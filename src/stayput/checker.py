@@ -201,7 +201,7 @@ class Checker:
         passes = verdict.matrix()
         counts, _ = self._open_counts(run, plan)
         if plan.rounds == 2:
-            opened = self._open(run, Round.VALUES, values_context(plan, passes))
+            opened = self._open(run, Round.VALUES, values_context(plan, verdict))
             values = split_values(plan, passes, opened)
         else:
             values = [[] for _ in counts]

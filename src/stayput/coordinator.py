@@ -276,7 +276,7 @@ class Coordinator:
         if round is Round.COUNTS:
             return counts_context(planned)
         verdict = documents.parse(CellVerdict, self._journal.get("verdict", run))
-        return values_context(planned, verdict.matrix())
+        return values_context(planned, verdict)
 
     def tick(self) -> None:
         """Fail runs in which somebody stayed away for longer than the timeout."""

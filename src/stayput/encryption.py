@@ -73,7 +73,10 @@ class Context:
     """Everything that a part is bound to (M-1); its digest keys the masks.
 
     ``scenario`` is the scenario digest, ``checker_key`` the ``key_id`` of the checker's Paillier
-    key, ``width`` the bits per value, ``count`` the number of values.
+    key, ``width`` the bits per value, ``count`` the number of values.  ``question`` commits to what
+    decides which numbers are added (order, verdict): parts made for two questions do not add up,
+    whoever shows the holders what.  Its salt also keeps readers of the log from trying counts until
+    the context's digest fits.
     """
 
     run: bytes
@@ -83,10 +86,13 @@ class Context:
     checker_key: bytes
     width: int
     count: Int64
+    question: bytes
 
     def __post_init__(self) -> None:
-        if len(self.run) != 16 or len(self.scenario) != 32 or len(self.checker_key) != 32:
-            raise ValueError("run, scenario and checker key have 16, 32 and 32 bytes")
+        if len(self.run) != 16 or {*map(len, (self.scenario, self.checker_key, self.question))} != {
+            32
+        }:
+            raise ValueError("a run id has 16 bytes; scenario, checker key and question have 32")
         if len(set(self.participants)) != len(self.participants):
             raise ValueError("a participant appears twice")
         if not 2 <= len(self.participants) <= MAX_HOLDERS:  # one alone would be in clear

@@ -347,7 +347,7 @@ class Node:
             )
         try:
             partial = parse_partial(self._ledger.partial(run), plan.bound.plan)
-            context = values_context(plan, verdict.matrix())
+            context = values_context(plan, verdict)
             vector = values_vector(plan, partial, verdict.matrix())
         except (NotFound, VerificationError):
             raise _Refused(

@@ -15,11 +15,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from stayput import documents
 from stayput.encryption import Context
 from stayput.errors import InvalidInput, RuleViolation
 from stayput.membership import Members
 from stayput.partials import LocalPartial
-from stayput.release import Passes, RunOrder
+from stayput.release import CellVerdict, Passes, RunOrder
 from stayput.scenario import Scenario, TableContract
 from stayput.sql import BoundPlan, bind, plan
 from stayput.steps import Round, RunOrdered
@@ -35,6 +36,8 @@ class RunPlan:
     bound: BoundPlan
     participants: tuple[str, ...]
     checker_key: bytes
+    order: bytes
+    salt: bytes = dataclasses.field(repr=False)  # the order's; only parties of the scenario have it
 
     @property
     def rounds(self) -> int:
@@ -65,6 +68,8 @@ def plan_run(scenario: Scenario, order: RunOrder, ordered: RunOrdered, members: 
         bound=bind(planned, order.parameters()),
         participants=ordered.participants,
         checker_key=members.checker_key(scenario.checker).key_id,
+        order=documents.digest(order),
+        salt=order.salt,
     )
 
 
@@ -74,14 +79,13 @@ def counts_context(run: RunPlan) -> Context:
     return _context(run, Round.COUNTS, planned.count_width, 2 * planned.cells * len(planned.counts))
 
 
-def values_context(run: RunPlan, passes: Passes) -> Context:
+def values_context(run: RunPlan, verdict: CellVerdict) -> Context:
     """What contributions of round two are bound to."""
-    return _context(
-        run, Round.VALUES, run.bound.plan.value_width, int(_surviving(run, passes).sum())
-    )
+    count = int(_surviving(run, verdict.matrix()).sum())
+    return _context(run, Round.VALUES, run.bound.plan.value_width, count, documents.digest(verdict))
 
 
-def _context(run: RunPlan, round: Round, width: int, count: int) -> Context:
+def _context(run: RunPlan, round: Round, width: int, count: int, verdict: bytes = b"") -> Context:
     return Context(
         run=run.run,
         scenario=run.scenario,
@@ -90,6 +94,7 @@ def _context(run: RunPlan, round: Round, width: int, count: int) -> Context:
         checker_key=run.checker_key,
         width=width,
         count=count,
+        question=documents.commitment("stayput.v1.Question", run.salt, run.order + verdict),
     )
 
 

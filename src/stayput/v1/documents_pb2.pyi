@@ -535,7 +535,7 @@ class RunOrder(_message.Message):
     def __init__(self, run: _Optional[bytes] = ..., scenario: _Optional[bytes] = ..., statement: _Optional[str] = ..., arguments: _Optional[_Iterable[_Union[Argument, _Mapping]]] = ..., salt: _Optional[bytes] = ...) -> None: ...
 
 class Context(_message.Message):
-    __slots__ = ("run", "scenario", "round", "participants", "checker_key", "width", "count")
+    __slots__ = ("run", "scenario", "round", "participants", "checker_key", "width", "count", "question")
     RUN_FIELD_NUMBER: _ClassVar[int]
     SCENARIO_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
@@ -543,6 +543,7 @@ class Context(_message.Message):
     CHECKER_KEY_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
     run: bytes
     scenario: bytes
     round: Round
@@ -550,7 +551,8 @@ class Context(_message.Message):
     checker_key: bytes
     width: int
     count: int
-    def __init__(self, run: _Optional[bytes] = ..., scenario: _Optional[bytes] = ..., round: _Optional[_Union[Round, str]] = ..., participants: _Optional[_Iterable[str]] = ..., checker_key: _Optional[bytes] = ..., width: _Optional[int] = ..., count: _Optional[int] = ...) -> None: ...
+    question: bytes
+    def __init__(self, run: _Optional[bytes] = ..., scenario: _Optional[bytes] = ..., round: _Optional[_Union[Round, str]] = ..., participants: _Optional[_Iterable[str]] = ..., checker_key: _Optional[bytes] = ..., width: _Optional[int] = ..., count: _Optional[int] = ..., question: _Optional[bytes] = ...) -> None: ...
 
 class CellVerdict(_message.Message):
     __slots__ = ("run", "cells", "counts", "passes", "salt")
