@@ -70,7 +70,8 @@ def _varint(number: int) -> bytes:
 
 
 def random_number() -> int:
-    return 2**46 + secrets.randbelow(2**46)
+    """Odd, so that a tenth of it is no whole number, which SQLite would store as another type."""
+    return 2**46 + (secrets.randbelow(2**46) | 1)
 
 
 def found_in(data: bytes, canaries: Iterable[Canary]) -> list[str]:
