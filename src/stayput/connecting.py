@@ -34,7 +34,7 @@ def _mirror(home: Path) -> MemoryMirror:
     if not (home / "journal.db").exists():
         return MemoryMirror()
     with contextlib.closing(Journal(home / "journal.db")) as journal:
-        return MemoryMirror(tuple(journal.entries()), journal.checkpoint())
+        return MemoryMirror(*journal.load())
 
 
 def connect_user(home: Path) -> Client:

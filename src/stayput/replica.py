@@ -42,10 +42,10 @@ class Replica:
         self.tree = merkle.CompactRange()
         self.leaf_hashes: list[bytes] = []
         self.entries: list[bytes] = []
-        entries = tuple(self._mirror.entries())
+        entries, self._checkpoint = self._mirror.load()
         if entries:
             try:
-                self._take(entries, self._mirror.checkpoint())
+                self._take(entries, self._checkpoint)
             except (VerificationError, RuleViolation, DocumentError) as error:
                 raise VerificationError(
                     f"this party's own copy of the log was altered: {error}",
@@ -60,7 +60,7 @@ class Replica:
     @property
     def checkpoint(self) -> bytes:
         """The newest verified checkpoint, empty before the first."""
-        return self._mirror.checkpoint()
+        return self._checkpoint  # not the mirror's: another command may have brought that forward
 
     def instructions(self, party: str) -> tuple[Instruction, ...]:
         """What ``party`` has to do now, as far as this copy knows."""
@@ -109,6 +109,7 @@ class Replica:
         except BaseException:
             self._load()  # what is not stored is not believed
             raise
+        self._checkpoint = page.checkpoint
         return len(fresh)
 
     def _open_checkpoint(self, page: LogPage) -> Checkpoint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,27 @@ def test_two_commands_may_bring_one_mirror_forward_at_once(tmp_path: Path) -> No
     assert fast.checkpoint() == b"checkpoint 3"
     fast.close()
     slow.close()
+
+
+def test_entries_and_checkpoint_are_read_of_one_moment(tmp_path: Path) -> None:
+    """Another command of the same party appends while this one loads its copy."""
+    journal, other = Journal(tmp_path / "journal.db"), Journal(tmp_path / "journal.db")
+    journal.append(0, (b"0",), b"1")
+    done = threading.Event()
+
+    def append() -> None:
+        for size in range(1, 120):
+            other.append(size, (b"%d" % size,), b"%d" % (size + 1))
+        done.set()
+
+    thread = threading.Thread(target=append)
+    thread.start()
+    while not done.is_set():
+        entries, checkpoint = journal.load()
+        assert checkpoint == b"%d" % len(entries)
+    thread.join()
+    journal.close()
+    other.close()
 
 
 def test_the_first_document_under_a_key_stays(journal: Journal) -> None:

@@ -33,7 +33,7 @@ Documents = Mapping[tuple[str, bytes], bytes]
 class Mirror(Protocol):
     """Where a replica keeps what it has verified: on disk, or in memory for one command."""
 
-    def entries(self) -> Iterator[bytes]: ...
+    def load(self) -> tuple[tuple[bytes, ...], bytes]: ...
     def checkpoint(self) -> bytes: ...
     def append(self, start: int, entries: tuple[bytes, ...], checkpoint: bytes) -> None: ...
     def keep_evidence(self, checkpoint: bytes) -> None: ...
@@ -44,6 +44,16 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._database = Database(path, _SCHEMA)
+
+    def load(self) -> tuple[tuple[bytes, ...], bytes]:
+        """All leaf bytes and their checkpoint, of one moment.
+
+        One transaction: another command of the same party may append in between two reads.
+        """
+        with self._database.transaction() as connection:
+            rows = connection.execute("SELECT leaf FROM entry ORDER BY position").fetchall()
+            head = connection.execute("SELECT checkpoint FROM head").fetchone()
+        return tuple(leaf for (leaf,) in rows), head[0] if head else b""
 
     def entries(self) -> Iterator[bytes]:
         """All leaf bytes in order."""
@@ -175,6 +185,9 @@ class MemoryMirror:
         self._entries = list(entries)
         self._checkpoint = checkpoint
         self.evidence: list[bytes] = []
+
+    def load(self) -> tuple[tuple[bytes, ...], bytes]:
+        return tuple(self._entries), self._checkpoint
 
     def entries(self) -> Iterator[bytes]:
         yield from self._entries
