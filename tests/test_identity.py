@@ -35,6 +35,7 @@ NOW = 1_790_000_000
 ADDRESS = "10.0.0.5:7443"
 
 PRIVATE = ["agreement.key", "paillier.key", "signing.key", "tls.key"]
+COSIGNING = ["auditor.key", "witness.key"]
 PUBLIC = ["card.json", "identity.json", "tls.crt"]
 
 
@@ -65,6 +66,21 @@ def test_what_is_written_and_who_may_read_it(checker: Identity) -> None:
     assert [mode(checker.home / name) for name in PRIVATE] == [0o600] * 4
 
 
+def test_a_cosigner_has_two_keys_more(tmp_path: Path) -> None:
+    for role in (Role.HOLDER, Role.AUDITOR):
+        made = create_identity(tmp_path / role.name, "north", role, now=NOW)
+        assert made.witness_key is not None
+        assert made.auditor_key is not None
+        loaded = load_identity(made.home)
+        assert loaded.member == made.member
+        for name, key in (("witness.key", made.witness_key), ("auditor.key", made.auditor_key)):
+            assert mode(made.home / name) == 0o600
+            assert (made.home / name).read_bytes() == key.to_bytes()
+        (made.home / "witness.key").unlink()
+        with pytest.raises(ConfigurationError, match=r"witness\.key"):
+            load_identity(made.home)
+
+
 def test_private_parts_are_private_under_any_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
@@ -73,6 +89,7 @@ def test_private_parts_are_private_under_any_umask(tmp_path: Path) -> None:
         os.umask(before)
     assert mode(made.home) == 0o700
     assert [mode(made.home / name) for name in PRIVATE if name != "paillier.key"] == [0o600] * 3
+    assert [mode(made.home / name) for name in COSIGNING] == [0o600] * 2
 
 
 def test_what_is_loaded_is_what_was_made(checker: Identity, tmp_path: Path) -> None:
@@ -427,4 +444,6 @@ def test_the_public_half_has_no_room_for_more(checker: Identity) -> None:
         "agreement_key",
         "certificate",
         "paillier_modulus",
+        "witness_key",
+        "auditor_key",
     }

@@ -218,9 +218,48 @@ def test_keys_are_not_shared(parties: Parties, tmp_path: Path) -> None:
     office = parties["office"]
     second = make(tmp_path, "bureau", Role.HOLDER)
     same_modulus = altered(
-        second, role=Role.CHECKER, paillier_modulus=office.member.paillier_modulus
+        second,
+        role=Role.CHECKER,
+        paillier_modulus=office.member.paillier_modulus,
+        witness_key=b"",
+        auditor_key=b"",
     )
     refused(signed_list(parties, *cards_of(parties, bureau=same_modulus)), "same Paillier key")
+
+
+def test_no_key_cosigns_for_two_or_in_two_trades(parties: Parties) -> None:
+    """A cosignature does not commit to a name: a second name would count one witness twice."""
+    south, north = parties["south"], parties["north"].member
+    for changes in (
+        {"witness_key": north.witness_key},
+        {"auditor_key": north.auditor_key},
+        {"auditor_key": north.witness_key},
+        {"witness_key": north.signing_key},
+        {"witness_key": south.member.signing_key},
+        {"auditor_key": south.member.witness_key},
+    ):
+        listed = signed_list(parties, *cards_of(parties, south=altered(south, **changes)))
+        refused(listed, "two purposes or two members")
+
+
+def test_holders_and_auditors_cosign_and_nobody_else(parties: Parties, tmp_path: Path) -> None:
+    outside = make(tmp_path, "press", Role.AUDITOR)
+    listed = form_member_list(
+        "testers",
+        cards_of(parties, press=member_card(outside)),
+        parties["hub"].signing_key,
+        NOW,
+    )
+    for member in verify_member_list(listed, pinned=None):
+        cosigns = member.role in (Role.HOLDER, Role.AUDITOR)
+        assert [len(member.witness_key), len(member.auditor_key)] == [32 * cosigns] * 2
+    for name, changes in (
+        ("north", {"witness_key": b""}),
+        ("north", {"auditor_key": b""}),
+        ("hub", {"witness_key": bytes([9] * 32), "auditor_key": bytes([8] * 32)}),
+    ):
+        with pytest.raises(ValueError, match="and only they"):
+            altered(parties[name], **changes)
 
 
 def test_tls_keys_are_not_shared(parties: Parties) -> None:
@@ -272,6 +311,14 @@ WRONG_CARDS: dict[str, tuple[Callable[[Parties], bytes], str]] = {
             dataclasses.replace(p["south"].member, signing_key=_order_two()),
             p["south"].signing_key,
         ),
+        "small order",
+    ),
+    "witness key of order two": (
+        lambda p: altered(p["south"], witness_key=_order_two()),
+        "small order",
+    ),
+    "auditor key of order two": (
+        lambda p: altered(p["south"], auditor_key=_order_two()),
         "small order",
     ),
     "agreement key of small order": (

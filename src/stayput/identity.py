@@ -6,6 +6,8 @@ A home folder (mode 0700) holds, after :func:`create_identity`::
     signing.key     Ed25519                                   tls.crt     self-signed, two years
     agreement.key   X25519                                    tls.key     ECDSA P-256
     paillier.key    the checker's alone
+    witness.key     Ed25519, holders and auditors: cosigns that the log only grows
+    auditor.key     Ed25519, holders and auditors: cosigns that it obeys the rules
 
 and after :func:`save_members` ``members.json`` (the signed list) and ``joined.json`` (the digest
 that the person confirmed, and where the coordinator listens).
@@ -45,7 +47,7 @@ from stayput.documents import Int64, document
 from stayput.errors import ConfigurationError, DocumentError, InvalidInput, VerificationError
 from stayput.membership import Members, parse_certificate, tls_name, verify_member_list
 from stayput.scenario import SLUG
-from stayput.steps import Member, Role
+from stayput.steps import COSIGNING_ROLES, Member, Role
 
 CERTIFICATE_DAYS = 730
 """Two years: long enough not to expire unnoticed in a project, short enough to be renewed once."""
@@ -96,7 +98,8 @@ class Identity:
     """A party's keys, loaded. Its ``repr`` shows no secret.
 
     ``address`` is where the coordinator listens (``host:port``), empty before a party has joined;
-    ``certificate`` is DER, ``tls_key`` PEM; only a checker has a ``paillier_key``.
+    ``certificate`` is DER, ``tls_key`` PEM; only a checker has a ``paillier_key``, only holders and
+    auditors have ``witness_key`` and ``auditor_key``.
     """
 
     home: Path
@@ -108,6 +111,8 @@ class Identity:
     certificate: bytes
     tls_key: bytes = dataclasses.field(repr=False)
     paillier_key: PrivateKey | None
+    witness_key: SigningKey | None = None
+    auditor_key: SigningKey | None = None
 
     @property
     def member(self) -> Member:
@@ -119,6 +124,8 @@ class Identity:
             agreement_key=self.agreement_key.public,
             certificate=self.certificate,
             paillier_modulus=self.paillier_key.public.to_bytes() if self.paillier_key else b"",
+            witness_key=self.witness_key.public if self.witness_key else b"",
+            auditor_key=self.auditor_key.public if self.auditor_key else b"",
         )
 
     def derive_key(self, label: bytes) -> bytes:
@@ -183,12 +190,17 @@ def create_identity(
             certificate=certificate.public_bytes(serialization.Encoding.DER),
             tls_key=tls_key,
             paillier_key=PrivateKey.generate(paillier_bits) if role is Role.CHECKER else None,
+            witness_key=SigningKey.generate() if role in COSIGNING_ROLES else None,
+            auditor_key=SigningKey.generate() if role in COSIGNING_ROLES else None,
         )
         _write(home / "signing.key", identity.signing_key.to_bytes())
         _write(home / "agreement.key", identity.agreement_key.to_bytes())
         _write(home / "tls.key", tls_key)
         if identity.paillier_key is not None:
             _write(home / "paillier.key", identity.paillier_key.to_bytes())
+        if identity.witness_key is not None and identity.auditor_key is not None:
+            _write(home / "witness.key", identity.witness_key.to_bytes())
+            _write(home / "auditor.key", identity.auditor_key.to_bytes())
         _write(home / "tls.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
         _write(home / "card.json", member_card(identity), 0o644)
         _write(home / "identity.json", documents.encode(described), 0o644)
@@ -224,7 +236,13 @@ def load_identity(home: Path) -> Identity:
         paillier_key=(
             PrivateKey.from_bytes(_secret(paillier)) if described.role is Role.CHECKER else None
         ),
+        witness_key=_cosigning_key(home / "witness.key", described.role),
+        auditor_key=_cosigning_key(home / "auditor.key", described.role),
     )
+
+
+def _cosigning_key(path: Path, role: Role) -> SigningKey | None:
+    return SigningKey.from_bytes(_secret(path)) if role in COSIGNING_ROLES else None
 
 
 def _make_certificate(name: str, now: int) -> tuple[bytes, x509.Certificate]:

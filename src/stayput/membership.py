@@ -8,8 +8,8 @@ Not here: files (:mod:`stayput.identity`), what a role may do (:mod:`stayput.ses
 (:mod:`stayput.rpc`).  No clock either: whether a certificate is in date *now* is asked with a time.
 
 Invariants of a :class:`Members` (made by :func:`verify_member_list` alone): every card holds under
-its own key; names, keys and certificates are unique; no public key is of small order; exactly one
-coordinator, at least one checker; every TLS certificate is self-signed ECDSA P-256 for exactly
+its own key; names, keys and certificates are unique, no key serves two purposes, none is of small
+order; exactly one coordinator, at least one checker; every TLS certificate is self-signed ECDSA P-256 for exactly
 ``<name>.stayput`` and cannot issue others.  That all TLS keys are ECDSA is also what makes
 :mod:`stayput.rpc.tls` exclude TLS 1.2.
 
@@ -274,7 +274,8 @@ def verify_card(data: bytes) -> Member:
         DocumentError, VerificationError: one of them fails.
     """
     claimed = _claimed(data, Member)
-    signing.verify_public_key(claimed.signing_key)
+    for key in _ed25519_keys(claimed):
+        signing.verify_public_key(key)
     verify_agreement_key(claimed.agreement_key)
     member = signing.verify(data, Member, claimed.signing_key).doc
     parse_certificate(member.certificate, member.name)
@@ -379,3 +380,13 @@ def _require_unique(cards: Sequence[Member]) -> None:
     for what, part in parts:
         if len({part(member) for member in cards}) != len(cards):
             raise VerificationError(f"two members have the same {what}")
+    # An Ed25519 cosignature does not commit to the cosigner's name (C2SP tlog-cosignature): one key
+    # under two names, or in two trades, would let one party speak for two.
+    keys = [key for member in cards for key in _ed25519_keys(member)]
+    if len(set(keys)) != len(keys):
+        raise VerificationError("one key serves two purposes or two members")
+
+
+def _ed25519_keys(member: Member) -> tuple[bytes, ...]:
+    cosigning = (member.witness_key, member.auditor_key) if member.witness_key else ()
+    return (member.signing_key, *cosigning)

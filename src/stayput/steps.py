@@ -28,6 +28,10 @@ class Role(enum.Enum):
     AUDITOR = 5
 
 
+COSIGNING_ROLES = frozenset({Role.HOLDER, Role.AUDITOR})
+"""Who cosigns checkpoints of the log: it has a witness key and an auditor key."""
+
+
 class Decision(enum.Enum):
     APPROVED = 1
     REFUSED = 2
@@ -145,7 +149,9 @@ class Member:
     """A party's public identity; signed by itself (proof of possession).
 
     ``certificate`` is the self-signed TLS certificate (DER).  ``paillier_modulus`` (big-endian) is
-    the checker's alone.
+    the checker's alone.  ``witness_key`` and ``auditor_key`` (Ed25519) are those of the cosigners,
+    holders and auditors: with the one it says that it has seen one growing log, with the other that
+    it holds the entries and that they obey the rules.
     """
 
     name: str
@@ -154,12 +160,19 @@ class Member:
     agreement_key: bytes
     certificate: bytes
     paillier_modulus: bytes = b""
+    witness_key: bytes = b""
+    auditor_key: bytes = b""
 
     def __post_init__(self) -> None:
         if not SLUG.fullmatch(self.name):
             raise ValueError(f"{self.name!r} is no name of a party")
         if len(self.signing_key) != 32 or len(self.agreement_key) != 32:
             raise ValueError("public keys have 32 bytes")
+        cosigning = 32 if self.role in COSIGNING_ROLES else 0
+        if (len(self.witness_key), len(self.auditor_key)) != (cosigning, cosigning):
+            raise ValueError(
+                "holders and auditors, and only they, have a witness key and an auditor key"
+            )
         if bool(self.paillier_modulus) != (self.role is Role.CHECKER):
             raise ValueError("the checker, and only the checker, has a Paillier modulus")
 

@@ -201,20 +201,24 @@ CELL_TYPE_TEXT: CellType
 CELL_TYPE_BOOLEAN: CellType
 
 class Member(_message.Message):
-    __slots__ = ("name", "role", "signing_key", "agreement_key", "certificate", "paillier_modulus")
+    __slots__ = ("name", "role", "signing_key", "agreement_key", "certificate", "paillier_modulus", "witness_key", "auditor_key")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     SIGNING_KEY_FIELD_NUMBER: _ClassVar[int]
     AGREEMENT_KEY_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     PAILLIER_MODULUS_FIELD_NUMBER: _ClassVar[int]
+    WITNESS_KEY_FIELD_NUMBER: _ClassVar[int]
+    AUDITOR_KEY_FIELD_NUMBER: _ClassVar[int]
     name: str
     role: Role
     signing_key: bytes
     agreement_key: bytes
     certificate: bytes
     paillier_modulus: bytes
-    def __init__(self, name: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ..., signing_key: _Optional[bytes] = ..., agreement_key: _Optional[bytes] = ..., certificate: _Optional[bytes] = ..., paillier_modulus: _Optional[bytes] = ...) -> None: ...
+    witness_key: bytes
+    auditor_key: bytes
+    def __init__(self, name: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ..., signing_key: _Optional[bytes] = ..., agreement_key: _Optional[bytes] = ..., certificate: _Optional[bytes] = ..., paillier_modulus: _Optional[bytes] = ..., witness_key: _Optional[bytes] = ..., auditor_key: _Optional[bytes] = ...) -> None: ...
 
 class MemberList(_message.Message):
     __slots__ = ("consortium", "cards", "time")
