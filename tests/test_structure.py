@@ -54,7 +54,7 @@ def test_the_tree_keeps_its_shape(copy: Path) -> None:
     [
         ("session", "import socket", "stayput.session -> socket"),
         ("session", "import stayput.store.journal", "stayput.session -> stayput.store.journal"),
-        ("audit", "from pathlib import Path", "stayput.audit -> pathlib"),
+        ("audit.replay", "from pathlib import Path", "stayput.audit.replay -> pathlib"),
         ("finishing", "def f():\n    import time", "stayput.finishing -> time"),
         ("sql.render", "import duckdb", "stayput.sql.render -> duckdb"),
         ("encryption", "import secrets", "stayput.encryption -> secrets"),
