@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pets import TEXT
 
-from stayput.disclosure import check_counts, verify_counts, verify_values
+from stayput.disclosure import OpenedCounts, check_counts, verify_counts, verify_values
 from stayput.errors import VerificationError
 from stayput.scenario import OutputPolicy, Statement
 from stayput.scenario_file import parse_scenario_file
@@ -38,7 +38,7 @@ SUMS = planned("SELECT COUNT(*) AS n, SUM(weight) AS total FROM pets")
     ],
 )
 def test_a_cell_needs_enough_rows_of_enough_holders(count: int, holders: int, passes: bool) -> None:
-    verdict = check_counts(ONE_CELL, [[count]], [[holders]], POLICY)
+    verdict = check_counts(ONE_CELL, OpenedCounts([[count]], [[holders]]), POLICY)
     assert verdict.tolist() == [[passes]]
 
 
@@ -56,49 +56,79 @@ def test_a_cell_needs_enough_rows_of_enough_holders(count: int, holders: int, pa
     ],
 )
 def test_what_a_filter_leaves_out_counts_too(whole: int, part: int, passes: bool) -> None:
-    verdict = check_counts(FILTERED, [[whole, part]], [[3, 3]], POLICY)
+    verdict = check_counts(FILTERED, OpenedCounts([[whole, part]], [[3, 3, 3]]), POLICY)
     assert verdict.tolist()[0][1] is passes
     assert verdict.tolist()[0][0] is (whole >= 10)
 
 
 def test_a_cell_that_fails_as_a_whole_releases_nothing() -> None:
     """Enough rows have a weight, but one of two holders could subtract its own."""
-    assert check_counts(NULLS, [[20, 20]], [[2, 3]], POLICY).tolist() == [[False, False]]
+    assert check_counts(NULLS, OpenedCounts([[20, 20]], [[2, 3]]), POLICY).tolist() == [
+        [False, False]
+    ]
 
 
 def test_rows_without_a_value_are_not_held_against_those_with_one() -> None:
-    assert check_counts(NULLS, [[20, 19]], [[3, 3]], POLICY).tolist() == [[True, True]]
+    assert check_counts(NULLS, OpenedCounts([[20, 19]], [[3, 3]]), POLICY).tolist() == [
+        [True, True]
+    ]
 
 
 def test_the_policy_of_the_scenario_decides() -> None:
     strict = OutputPolicy(min_count=50, min_holders=2)
-    assert check_counts(ONE_CELL, [[49]], [[3]], strict).tolist() == [[False]]
-    assert check_counts(ONE_CELL, [[50]], [[2]], strict).tolist() == [[True]]
+    assert check_counts(ONE_CELL, OpenedCounts([[49]], [[3]]), strict).tolist() == [[False]]
+    assert check_counts(ONE_CELL, OpenedCounts([[50]], [[2]]), strict).tolist() == [[True]]
+
+
+@pytest.mark.parametrize(
+    ("rest", "holders", "passes"),
+    [(0, 0, True), (10, 3, True), (9, 3, False), (90, 2, False), (90, 1, False), (90, 3, True)],
+)
+def test_what_a_filter_leaves_out_comes_from_enough_holders(
+    rest: int, holders: int, passes: bool
+) -> None:
+    """Whole minus part is the rest: of one holder, it would be that holder's own sum."""
+    found = OpenedCounts([[100 + rest, 100]], [[3, 3, holders]])
+    verdict = check_counts(FILTERED, found, POLICY)
+    assert verdict.tolist() == [[True, passes]]
 
 
 @pytest.mark.parametrize(
     ("counts", "holders"),
     [
-        ([-1, 0], [0, 0]),
-        ([5, 6], [1, 1]),  # a part larger than the whole
-        ([5, -1], [1, 0]),
-        ([5, 5], [4, 1]),  # more holders than take part
-        ([5, 5], [-1, 1]),
-        ([5, 5], [0, 0]),  # rows of nobody
-        ([5, 0], [1, 1]),  # a holder without rows
-        ([1, 1], [2, 2]),  # more holders than rows
-        ([3001, 0], [3, 0]),  # more rows than three holders may have
-        ([2**62, 0], [3, 0]),
+        ([-1, 0], [0, 0, 0]),
+        ([5, 6], [1, 1, 0]),  # a part larger than the whole
+        ([5, -1], [1, 0, 1]),
+        ([5, 5], [4, 1, 0]),  # more holders than take part
+        ([5, 5], [-1, 1, 0]),
+        ([5, 5], [0, 0, 0]),  # rows of nobody
+        ([5, 0], [1, 1, 1]),  # a holder without rows
+        ([1, 1], [2, 2, 0]),  # more holders than rows
+        ([3001, 0], [3, 0, 3]),  # more rows than three holders may have
+        ([2**62, 0], [3, 0, 3]),
+        ([5, 3], [2, 2, 0]),  # a rest of nobody
+        ([5, 5], [2, 2, 1]),  # a holder of an empty rest
+        ([5, 4], [2, 2, 2]),  # more holders than rows in the rest
+        ([50, 4], [2, 2, 4]),
     ],
 )
 def test_impossible_counts_end_the_run(counts: list[int], holders: list[int]) -> None:
     with pytest.raises(VerificationError, match="impossible"):
-        verify_counts(FILTERED, [counts], [holders], 3)
+        verify_counts(FILTERED, OpenedCounts([counts], [holders]), 3)
 
 
 def test_possible_counts_do_not() -> None:
-    for counts, holders in (([0, 0], [0, 0]), ([3000, 3000], [3, 3]), ([3, 1], [3, 1])):
-        verify_counts(FILTERED, [counts], [holders], 3)
+    for counts, holders in (
+        ([0, 0], [0, 0, 0]),
+        ([3000, 3000], [3, 3, 0]),
+        ([3, 1], [3, 1, 2]),
+        ([3, 0], [1, 0, 1]),
+    ):
+        verify_counts(FILTERED, OpenedCounts([counts], [holders]), 3)
+
+
+def test_opened_counts_do_not_print_themselves() -> None:
+    assert repr(OpenedCounts([[77]], [[3]])) == "OpenedCounts(1 cells)"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from stayput import documents, encryption
 from stayput.crypto import sealing, signing
 from stayput.crypto.paillier import PrivateKey
-from stayput.disclosure import check_counts, verify_counts, verify_values
+from stayput.disclosure import OpenedCounts, check_counts, verify_counts, verify_values
 from stayput.encryption import Addition, Context, digest_ciphertexts
 from stayput.errors import (
     DocumentError,
@@ -58,8 +58,6 @@ from stayput.session import Instruction, Judge, Release, RunPhase, verify_propos
 from stayput.steps import CountsChecked, FailureReason, ResultReleased, Round, RunFailed
 from stayput.store.journal import Journal
 
-Counts = tuple[list[list[int]], list[list[int]]]
-
 
 class Checker:
     """The checker's core.
@@ -88,7 +86,7 @@ class Checker:
         self._link = link
         self._clock = clock
         self._random = random
-        self._counts: dict[bytes, Counts] = {}
+        self._counts: dict[bytes, OpenedCounts] = {}
         self.report: Callable[[str], None] = lambda message: None
 
     def work(self, *, wait_ms: int = 0) -> bool:
@@ -143,8 +141,8 @@ class Checker:
         step = self._journal.find("verdict-step", run)
         if verdict is None or step is None:
             scenario, plan = self._plan(run)
-            counts, holders = self._open_counts(run, plan)
-            passes = check_counts(plan.bound.plan, counts, holders, scenario.output)
+            opened = self._open_counts(run, plan)
+            passes = check_counts(plan.bound.plan, opened, scenario.output)
             document = cell_verdict(run, passes, self._random(32))
             checked = CountsChecked(
                 run, self._identity.name, documents.digest(document), self._clock()
@@ -155,13 +153,12 @@ class Checker:
         self.report(f"run {run.hex()[:8]}: counts judged")
         self._link.submit_verdict(step, verdict)
 
-    def _open_counts(self, run: bytes, plan: RunPlan) -> Counts:
+    def _open_counts(self, run: bytes, plan: RunPlan) -> OpenedCounts:
         """Counts of a run, opened once; again after a restart, since they are never on disk."""
         if run not in self._counts:
             opened = self._open(run, Round.COUNTS, counts_context(plan))
-            counts, holders = split_counts(plan, opened)
-            verify_counts(plan.bound.plan, counts, holders, len(plan.participants))
-            self._counts[run] = (counts, holders)
+            counts = split_counts(plan, opened)
+            self._counts[run] = verify_counts(plan.bound.plan, counts, len(plan.participants))
         return self._counts[run]
 
     def _open(self, run: bytes, round: Round, context: Context) -> tuple[int, ...]:
@@ -199,7 +196,7 @@ class Checker:
         scenario, plan = self._plan(run)
         verdict = documents.parse(CellVerdict, self._journal.get("verdict", run))
         passes = verdict.matrix()
-        counts, _ = self._open_counts(run, plan)
+        counts = self._open_counts(run, plan).counts
         if plan.rounds == 2:
             opened = self._open(run, Round.VALUES, values_context(plan, verdict))
             values = split_values(plan, passes, opened)

@@ -246,7 +246,7 @@ class Node:
                 FailureReason.DATA_DO_NOT_FIT, error.message, error.hint, receipt=facts
             ) from None
         context = counts_context(plan)
-        contribution = self._encrypt(context, counts_vector(partial))
+        contribution = self._encrypt(context, counts_vector(plan, partial))
         self._ledger.store(
             run,
             {_RECEIPT: Outgoing(receipt), contribution_name(Round.COUNTS): contribution},

@@ -120,7 +120,8 @@ def _verify(plan: Plan, partial: LocalPartial) -> None:
     total = 0
     for counts, values in zip(partial.counts, partial.values, strict=True):
         total += counts[0]
-        if not all(0 <= count <= counts[0] for count in counts):
+        inside = all(counts[part] <= counts[whole] for part, whole in plan.rests)
+        if not (inside and all(0 <= count <= counts[0] for count in counts)):
             raise InvalidInput("a count is impossible")
         for measure, value in zip(plan.values, values, strict=True):
             rows = counts[measure.support]

@@ -3,8 +3,9 @@
 Nobody sends a plan: from scenario and order everybody gets the same one, and the encryption context
 of each round binds it.  The vectors of the two rounds are laid out here:
 
-* counts: first all counts, cell by cell, then for each of them whether this holder has any such
-  row (0 or 1), so that the checker learns how many holders contribute, not which;
+* counts: first all counts, cell by cell; then, cell by cell, for each count and for each rest (the
+  rows that a narrowed count leaves out of a larger one) whether this holder has any such row (0 or
+  1), so that the checker learns how many holders contribute, not which;
 * values: cell by cell, those value measures whose support passed, in the order of the plan.
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from stayput import documents
+from stayput.disclosure import OpenedCounts
 from stayput.encryption import Context
 from stayput.errors import InvalidInput, RuleViolation
 from stayput.membership import Members
@@ -76,7 +78,7 @@ def plan_run(scenario: Scenario, order: RunOrder, ordered: RunOrdered, members: 
 def counts_context(run: RunPlan) -> Context:
     """What contributions of round one are bound to."""
     planned = run.bound.plan
-    return _context(run, Round.COUNTS, planned.count_width, 2 * planned.cells * len(planned.counts))
+    return _context(run, Round.COUNTS, planned.count_width, planned.cells * planned.round_one)
 
 
 def values_context(run: RunPlan, verdict: CellVerdict) -> Context:
@@ -98,18 +100,29 @@ def _context(run: RunPlan, round: Round, width: int, count: int, verdict: bytes 
     )
 
 
-def counts_vector(partial: LocalPartial) -> list[int]:
+def counts_vector(run: RunPlan, partial: LocalPartial) -> list[int]:
     """One holder's vector of round one."""
+    rests = run.bound.plan.rests
     counts = [count for row in partial.counts for count in row]
-    return counts + [int(count > 0) for count in counts]
+    having = []
+    for row in partial.counts:
+        having += [int(count > 0) for count in row]
+        having += [int(row[whole] > row[part]) for part, whole in rests]
+    return counts + having
 
 
-def split_counts(run: RunPlan, vector: Sequence[int]) -> tuple[list[list[int]], list[list[int]]]:
-    """Counts and numbers of contributing holders, each cells × counts, from an opened sum."""
-    width = len(run.bound.plan.counts)
-    rows = [list(vector[i : i + width]) for i in range(0, len(vector), width)]
-    cells = run.bound.plan.cells
-    return rows[:cells], rows[cells:]
+def split_counts(run: RunPlan, vector: Sequence[int]) -> OpenedCounts:
+    """The inverse of :func:`counts_vector`, of an opened sum."""
+    planned = run.bound.plan
+    middle = planned.cells * len(planned.counts)
+    return OpenedCounts(
+        counts=_rows(vector[:middle], len(planned.counts)),
+        holders=_rows(vector[middle:], planned.groups),
+    )
+
+
+def _rows(vector: Sequence[int], width: int) -> list[list[int]]:
+    return [list(vector[i : i + width]) for i in range(0, len(vector), width)]
 
 
 def values_vector(run: RunPlan, partial: LocalPartial, passes: Passes) -> list[int]:

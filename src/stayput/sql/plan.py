@@ -134,6 +134,25 @@ class Plan:
         return math.prod(dimension.slots for dimension in self.dimensions)
 
     @property
+    def rests(self) -> tuple[tuple[int, int], ...]:
+        """(part, whole): pairs of counts whose difference is a group of rows of its own."""
+        return tuple(
+            (part, whole)
+            for part, measure in enumerate(self.counts)
+            for whole in measure.complements
+        )
+
+    @property
+    def groups(self) -> int:
+        """Groups of rows per cell of which round one says how many holders have any."""
+        return len(self.counts) + len(self.rests)
+
+    @property
+    def round_one(self) -> int:
+        """Numbers per cell in the vector of round one."""
+        return len(self.counts) + self.groups
+
+    @property
     def rounds(self) -> int:
         return 2 if self.values else 1
 
@@ -160,6 +179,10 @@ class BoundPlan:
 
         Columns: ``key_0…``, ``count_0…``, ``value_0…``; one row per group that has rows.
         """
+        return _node_sql(self.plan, self.constants())
+
+    def constants(self) -> dict[str, Expr]:
+        """What stands for each parameter."""
         declared = {parameter.name: parameter for parameter in self.plan.statement.parameters}
         constants: dict[str, Expr] = {}
         for name, value in self.parameters:
@@ -169,7 +192,7 @@ class BoundPlan:
                 constants[name] = Text(value)
             else:
                 constants[name] = Number(value, declared[name].decimals)
-        return _node_sql(self.plan, constants)
+        return constants
 
 
 def plan(statement: Statement, tables: Sequence[TableContract], holders: int) -> Plan:
@@ -428,15 +451,15 @@ class _Planner:
 
     def _verify_vectors(self, planned: Plan) -> None:
         """What a holder sends in each round fits a message."""
-        vectors = (  # of each count also whether this holder has any
-            (2 * planned.cells * len(planned.counts), planned.count_width),
+        vectors = (
+            (planned.cells * planned.round_one, planned.count_width),
             (planned.cells * len(planned.values), planned.value_width),
         )
         largest = max(count * (width + MAX_GUARD_BITS) // 8 for count, width in vectors)
         if largest > MAX_VECTOR_BYTES:
             self._reading.refuse(
                 self._reading.select,
-                f"{planned.cells} cells with {len(planned.counts)} counts and "
+                f"{planned.cells} cells with {planned.round_one} counts and flags and "
                 f"{len(planned.values)} sums each are {largest} bytes; at most {MAX_VECTOR_BYTES} "
                 "are supported",
                 "ask for fewer keys, branches or output columns per statement",

@@ -1,0 +1,32 @@
+"""What round one opens: the pooled counts, and of how many holders each group of rows comes.
+
+A *group* of a cell is one of the plan's counts (the rows counted), then one of its rests
+(:attr:`stayput.sql.Plan.rests`): the rows that a narrowed count leaves out of a larger one.  Rests
+need no count of their own, since it is a difference of two counts; that they come from enough
+holders is no difference of anything, so each holder adds one bit per rest.
+
+Everything is a matrix with a row per cell.  Nothing here says which holder gave what.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+Matrix = Sequence[Sequence[int]]
+"""Exact integers, a row per cell."""
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class OpenedCounts:
+    """The opened sums of round one.
+
+    ``counts`` is cells × counts; ``holders`` is cells × groups: how many holders have any row of
+    the group.
+    """
+
+    counts: Matrix
+    holders: Matrix
+
+    def __repr__(self) -> str:
+        return f"OpenedCounts({len(self.counts)} cells)"
