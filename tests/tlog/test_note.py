@@ -51,7 +51,10 @@ def test_the_example_of_the_specification(vectors) -> None:
     verifier = note.parse_vkey(example["vkey"])
     assert verifier.vkey == example["vkey"]
     opened = note.verify_note(example["note"].encode(), [verifier])
-    assert opened == note.VerifiedNote("This is an example message.\n", ("example.com/foo",), ())
+    assert opened.text == "This is an example message.\n"
+    assert opened.verified == ("example.com/foo",)
+    assert opened.unverified == ()
+    assert opened.lines == (example["note"].split("\n\n")[1].encode(),)
 
 
 # --- our own --------------------------------------------------------------------------------------

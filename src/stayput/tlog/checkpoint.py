@@ -1,8 +1,9 @@
 """Checkpoints (C2SP tlog-checkpoint): the log's signed word on its size and root.
 
 Exactly three lines: origin, size, root.  Extension lines are refused: nobody audits them, and some
-tools do not sign them.  The log signs under its origin as key name.  Other signatures (witnesses'
-cosignatures) may stand on the note; whoever needs them verifies the note with their keys.
+tools do not sign them.  The log signs under its origin as key name.  Cosignatures may stand on the
+note: :func:`verify_checkpoint` does not look at them, :func:`verify_cosigned` verifies those of the
+keys it is given, :mod:`stayput.tlog.policy` says which are enough.
 
 A valid checkpoint alone proves nothing about history: compare it with what you hold
 (:func:`stayput.tlog.merkle.verify_consistency`, or recompute the root from all entries).
@@ -12,9 +13,11 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 from stayput.errors import DocumentError, VerificationError
 from stayput.tlog import merkle
+from stayput.tlog.cosignature import CosignatureVerifier, signature_time
 from stayput.tlog.note import (
     NoteVerifier,
     Signer,
@@ -56,6 +59,24 @@ class Checkpoint:
         return f"{self.origin}\n{self.size}\n{root}\n"
 
 
+@dataclasses.dataclass(frozen=True)
+class CosignedCheckpoint:
+    """A checkpoint whose log signature and cosignatures have been verified.
+
+    Args:
+        checkpoint: what was signed.
+        times: by the key name of each cosigner that signed, the time it states (the latest, if
+            several keys of that name did).
+        keys: the public keys that cosigned.
+        lines: the log's signature line and the verified cosignature lines, in the note's order.
+    """
+
+    checkpoint: Checkpoint
+    times: Mapping[str, int]
+    keys: frozenset[bytes]
+    lines: tuple[bytes, ...]
+
+
 def sign_checkpoint(checkpoint: Checkpoint, key: Signer) -> bytes:
     """The checkpoint as a note signed by the log.
 
@@ -92,3 +113,40 @@ def verify_checkpoint(data: bytes, origin: str, verifier: NoteVerifier) -> Check
     if checkpoint.origin != origin:
         raise VerificationError("the checkpoint is of another log")
     return checkpoint
+
+
+def verify_cosigned(
+    data: bytes,
+    origin: str,
+    log_verifier: NoteVerifier,
+    cosigners: Sequence[CosignatureVerifier],
+) -> CosignedCheckpoint:
+    """Verify the log's signature and all cosignatures by these keys.
+
+    1. The log ``origin`` signed the checkpoint with the key in ``log_verifier``.
+    2. Lines of keys that are not given are ignored.
+    3. A line of a given key that does not hold condemns the note.
+    4. No key stands under two names, because the signed message does not name the cosigner.
+
+    How many cosignatures are enough is not judged here: ``times`` may be empty.
+
+    Raises:
+        DocumentError: not a signed checkpoint.
+        VerificationError: step 1, 3 or 4.
+    """
+    if len({cosigner.public for cosigner in cosigners} | {log_verifier.public}) <= len(cosigners):
+        raise VerificationError("a key stands under two names")
+    note = verify_note(data, [log_verifier, *cosigners])
+    if (log_verifier.name, log_verifier.key_id) not in note.signatures:
+        raise VerificationError("the log has not signed the checkpoint")
+    checkpoint = parse_checkpoint_text(note.text)
+    if checkpoint.origin != origin:
+        raise VerificationError("the checkpoint is of another log")
+    times: dict[str, int] = {}
+    keys = set()
+    for cosigner in cosigners:
+        signature = note.signatures.get((cosigner.name, cosigner.key_id))
+        if signature is not None:
+            times[cosigner.name] = max(times.get(cosigner.name, 0), signature_time(signature))
+            keys.add(cosigner.public)
+    return CosignedCheckpoint(checkpoint, times, frozenset(keys), note.lines)

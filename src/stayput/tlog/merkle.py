@@ -154,8 +154,8 @@ class Tree:
             ValueError: no leaf ``index`` in a tree of that size, or the tree is smaller.
         """
         size = self.size if size is None else size
-        _require_range(0 <= index < size <= self.size, "no such leaf in a tree of that size")
-        return tuple(_path(index, 0, size, self._subtree))
+        _require_range(size <= self.size, "the tree is smaller")
+        return inclusion_path(index, size, self._subtree)
 
     def consistency_proof(self, size1: int, size2: int | None = None) -> tuple[bytes, ...]:
         """Proof that the tree of ``size1`` leaves is a prefix of that of ``size2``.
@@ -164,8 +164,8 @@ class Tree:
             ValueError: not ``0 < size1 <= size2 <=`` the size of the tree.
         """
         size2 = self.size if size2 is None else size2
-        _require_range(0 < size1 <= size2 <= self.size, "no such two sizes")
-        return tuple(_subproof(size1, 0, size2, True, self._subtree))
+        _require_range(size2 <= self.size, "the tree is smaller")
+        return consistency_path(size1, size2, self._subtree)
 
     def _subtree(self, low: int, high: int) -> bytes:
         """Root over leaves ``low`` to ``high`` exclusive; ``low`` is aligned as in RFC 6962."""
@@ -173,7 +173,7 @@ class Tree:
         if count & (count - 1) == 0:
             level = count.bit_length() - 1
             return self._levels[level][low >> level]
-        middle = low + _split(count)
+        middle = low + split(count)
         return node_hash(self._subtree(low, middle), self._subtree(middle, high))
 
 
@@ -185,8 +185,8 @@ def inclusion_proof(leaf_hashes: Sequence[bytes], index: int, size: int) -> tupl
     Raises:
         ValueError: no such leaf in a tree of that size, or too few leaf hashes.
     """
-    _require_range(0 <= index < size <= len(leaf_hashes), "no such leaf in a tree of that size")
-    return tuple(_path(index, 0, size, _over(leaf_hashes)))
+    _require_range(size <= len(leaf_hashes), "no such leaf in a tree of that size")
+    return inclusion_path(index, size, _over(leaf_hashes))
 
 
 def consistency_proof(leaf_hashes: Sequence[bytes], size1: int, size2: int) -> tuple[bytes, ...]:
@@ -195,8 +195,8 @@ def consistency_proof(leaf_hashes: Sequence[bytes], size1: int, size2: int) -> t
     Raises:
         ValueError: not ``0 < size1 <= size2 <=`` the number of leaf hashes.
     """
-    _require_range(0 < size1 <= size2 <= len(leaf_hashes), "no such two sizes")
-    return tuple(_subproof(size1, 0, size2, True, _over(leaf_hashes)))
+    _require_range(size2 <= len(leaf_hashes), "no such two sizes")
+    return consistency_path(size1, size2, _over(leaf_hashes))
 
 
 def verify_inclusion(
@@ -296,35 +296,56 @@ def _climb(fn: int, sn: int) -> tuple[int, int]:
 
 # --- the recursions of RFC 6962 section 2.1 over any source of subtree roots ----------------------
 
-_Subtree = Callable[[int, int], bytes]
+Subtree = Callable[[int, int], bytes]
+"""Root over leaves ``low`` to ``high`` exclusive, for the ranges that the RFC's recursions name."""
 
 
-def _split(count: int) -> int:
+def inclusion_path(index: int, size: int, subtree: Subtree) -> tuple[bytes, ...]:
+    """Inclusion proof of leaf ``index`` in the tree of ``size`` leaves, from subtree roots.
+
+    Raises:
+        ValueError: no such leaf in a tree of that size.
+    """
+    _require_range(0 <= index < size, "no such leaf in a tree of that size")
+    return tuple(_path(index, 0, size, subtree))
+
+
+def consistency_path(size1: int, size2: int, subtree: Subtree) -> tuple[bytes, ...]:
+    """Proof that the tree of ``size1`` leaves is a prefix of that of ``size2``, from subtree roots.
+
+    Raises:
+        ValueError: not ``0 < size1 <= size2``.
+    """
+    _require_range(0 < size1 <= size2, "no such two sizes")
+    return tuple(_subproof(size1, 0, size2, True, subtree))
+
+
+def split(count: int) -> int:
     """The largest power of two smaller than ``count`` (``k`` of the RFC); ``count`` >= 2."""
     return 1 << ((count - 1).bit_length() - 1)
 
 
-def _path(index: int, low: int, high: int, subtree: _Subtree) -> list[bytes]:
+def _path(index: int, low: int, high: int, subtree: Subtree) -> list[bytes]:
     """PATH(index, leaves low..high) of section 2.1.1, from the leaf up."""
     if high - low == 1:
         return []
-    middle = low + _split(high - low)
+    middle = low + split(high - low)
     if index < middle:
         return [*_path(index, low, middle, subtree), subtree(middle, high)]
     return [*_path(index, middle, high, subtree), subtree(low, middle)]
 
 
-def _subproof(size1: int, low: int, high: int, whole: bool, subtree: _Subtree) -> list[bytes]:
+def _subproof(size1: int, low: int, high: int, whole: bool, subtree: Subtree) -> list[bytes]:
     """SUBPROOF of section 2.1.2; ``whole`` while the old tree's root is known to the verifier."""
     if size1 == high:
         return [] if whole else [subtree(low, high)]
-    middle = low + _split(high - low)
+    middle = low + split(high - low)
     if size1 <= middle:
         return [*_subproof(size1, low, middle, whole, subtree), subtree(middle, high)]
     return [*_subproof(size1, middle, high, False, subtree), subtree(low, middle)]
 
 
-def _over(leaf_hashes: Sequence[bytes]) -> _Subtree:
+def _over(leaf_hashes: Sequence[bytes]) -> Subtree:
     """Subtree roots computed from a list of leaf hashes."""
 
     def subtree(low: int, high: int) -> bytes:
