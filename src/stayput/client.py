@@ -67,6 +67,10 @@ _FAILURES = {
     ),
     FailureReason.REVOKED: ("a holder has revoked its approval", "the scenario is closed for good"),
     FailureReason.STATE_LOST: ("a holder's node lost its state in a crash", "order a new run"),
+    FailureReason.LOG_FROZEN: (
+        "the coordinator has ended this log",
+        "ask the coordinator for the successor log, join that, and propose the scenario there",
+    ),
 }
 
 

@@ -18,7 +18,11 @@ States of a run::
     COUNTING ─counts added─▶ JUDGING ─verdict─▶ VALUING ─values added─▶ FINISHING ─▶ RELEASED
         any of them ──a party fails it, a deletion fails, a holder revokes──▶ FAILED
 
-A run of one round goes from JUDGING to FINISHING directly.  The clauses quoted (``S-3``, ``R-2``…)
+A run of one round goes from JUDGING to FINISHING directly.
+
+Members may take new keys between runs (``KeysRotated``); every entry is verified with the keys of
+its moment, and :meth:`Session.members_at` tells those of any earlier one.  After ``LogFrozen``
+nothing is admitted any more.  The clauses quoted (``S-3``, ``R-2``…)
 are those of ``docs/protocol.md``.
 """
 
@@ -41,6 +45,8 @@ from stayput.steps import (
     Decision,
     DeletionCheck,
     FailureReason,
+    KeysRotated,
+    LogFrozen,
     MemberList,
     Outcome,
     ResultReleased,
@@ -194,6 +200,9 @@ class Session:
     def __init__(self) -> None:
         self.size = 0
         self.members: Members | None = None
+        self.rotations: list[int] = []
+        self.frozen: LogFrozen | None = None
+        self._eras: list[tuple[int, Members]] = []  # (first size at which they hold, members)
         self.scenarios: dict[bytes, ScenarioState] = {}
         self.runs: dict[bytes, RunState] = {}
         self._open_runs: dict[bytes, None] = {}  # insertion-ordered set
@@ -210,9 +219,10 @@ class Session:
                 scenarios left out); the next index by default.
 
         1. The envelope is canonical and holds one of the known steps.
-        2. The signer is the member whom the step names, in the role that may take it (L-2).
-        3. The signature holds.
-        4. The rules of the step hold in the present state.
+        2. The log is not frozen (K-5).
+        3. The signer is the member whom the step names, in the role that may take it (L-2).
+        4. The signature holds, under the member's present key.
+        5. The rules of the step hold in the present state.
 
         Raises:
             DocumentError: the bytes are no step.
@@ -226,6 +236,12 @@ class Session:
             self._admit_member_list(entry, position)
             return Admitted(step, position, entry)
         members = self._known_members()
+        if self.frozen is not None:
+            raise RuleViolation(
+                "the log is frozen: nothing may follow",
+                clause="K-5",
+                hint="ask the coordinator for the successor log, and join that",
+            )
         name, role = signer_of(step, members)
         member = members.get(name)
         if member is None or member.role is not role:
@@ -253,7 +269,11 @@ class Session:
         self.size += 1
         step = admitted.step
         if isinstance(step, MemberList):
-            self.members = verify_member_list(admitted.entry, pinned=None)
+            self._enter_era(1, verify_member_list(admitted.entry, pinned=None))
+            return
+        if isinstance(step, KeysRotated):
+            self.rotations.append(admitted.index)
+            self._enter_era(admitted.index + 1, self._known_members().rotated(step.card, step.time))
             return
         self._note_entry(step, admitted.index)
         _EFFECTS[type(step)](self, step)
@@ -273,8 +293,28 @@ class Session:
             self._open_runs[step.run] = None
         if run is not None:
             self.runs[run].entries.append(index)
-        elif not isinstance(step, MemberList):
+        elif not isinstance(step, LogFrozen):
             self.scenarios[getattr(step, "scenario")].entries.append(index)  # noqa: B009
+
+    # --- the members over time --------------------------------------------------------------------
+
+    def _enter_era(self, size: int, members: Members) -> None:
+        self.members = members
+        self._eras.append((size, members))
+
+    def members_at(self, size: int) -> Members:
+        """The members as of the first ``size`` entries.
+
+        With their keys entry ``size`` is signed, and the checkpoint of that size cosigned: a
+        rotation at index i holds from the checkpoint of size i + 1 on (clause K-4).
+
+        Raises:
+            RuleViolation: there are no members before entry 0.
+        """
+        for first, members in reversed(self._eras):
+            if first <= size:
+                return members
+        raise RuleViolation("entry 0 is the member list", clause="L-1")
 
     # --- who has to do what -----------------------------------------------------------------------
 
@@ -285,7 +325,7 @@ class Session:
         """
         members = self._known_members()
         coordinator = members.coordinator.name
-        if party == coordinator:
+        if party == coordinator and self.frozen is None:
             for digest, scenario in self.scenarios.items():
                 if scenario.phase is ScenarioPhase.PROPOSED and scenario.approved_by_all:
                     yield Seal(digest)
@@ -465,6 +505,24 @@ class Session:
         if step.party not in allowed:
             raise RuleViolation(f"{step.party} takes no part in the run", clause="R-7")
 
+    def _rule_rotated(self, step: KeysRotated) -> None:
+        changed = self._known_members().rotated(step.card, step.time)
+        if changed[step.member] == self._known_members()[step.member]:
+            raise RuleViolation("the card is another member's", clause="K-1")
+        for run_id in self._open_runs:
+            run = self.runs[run_id]
+            involved = (run.ordered.user, run.checker, *run.ordered.participants)
+            if step.member in involved:
+                raise RuleViolation(
+                    f"{step.member} takes part in an open run",
+                    clause="K-3",
+                    hint="its keys are in the masks, sums and seals of the run: wait until it is "
+                    "over, or fail it",
+                )
+
+    def _rule_frozen(self, step: LogFrozen) -> None:
+        pass  # L-2 says who; whatever is open ends with it
+
     # --- effects, one function per step -----------------------------------------------------------
 
     def _effect_proposed(self, step: ScenarioProposed) -> None:
@@ -521,6 +579,11 @@ class Session:
         self.runs[step.run].failed = step
         self._close(step.run, step.reason)
 
+    def _effect_frozen(self, step: LogFrozen) -> None:
+        self.frozen = step
+        for run_id in self.open_runs():
+            self._close(run_id, FailureReason.LOG_FROZEN)
+
     def _close(self, run_id: bytes, reason: FailureReason) -> None:
         self.runs[run_id].fail(reason)
         del self._open_runs[run_id]
@@ -550,7 +613,7 @@ def signer_of(step: Step, members: Members) -> tuple[str, Role]:
             return name, Role.HOLDER
         case CountsChecked(checker=name) | ResultReleased(checker=name):
             return name, Role.CHECKER
-        case RunFailed(party=name):
+        case RunFailed(party=name) | KeysRotated(member=name):
             member = members.get(name)
             return name, member.role if member is not None else Role.COORDINATOR
         case _:
@@ -598,6 +661,8 @@ _RULES: dict[type, Callable[[Session, Any], None]] = {
     CountsChecked: Session._rule_checked,
     ResultReleased: Session._rule_released,
     RunFailed: Session._rule_failed,
+    KeysRotated: Session._rule_rotated,
+    LogFrozen: Session._rule_frozen,
 }
 
 _EFFECTS: dict[type, Callable[[Session, Any], None]] = {
@@ -612,4 +677,5 @@ _EFFECTS: dict[type, Callable[[Session, Any], None]] = {
     CountsChecked: Session._effect_checked,
     ResultReleased: Session._effect_released,
     RunFailed: Session._effect_failed,
+    LogFrozen: Session._effect_frozen,
 }

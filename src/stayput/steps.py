@@ -99,12 +99,29 @@ class FailureReason(enum.Enum):
     INVARIANT_VIOLATED = 6  # opened sums are impossible (clause C-3)
     REVOKED = 7
     STATE_LOST = 8  # a node lost its partials after a crash; a new run is needed
+    LOG_FROZEN = 10  # the coordinator ended the log while the run was open
+
+
+class FreezeReason(enum.Enum):
+    """Why a log ends: a code, since free text has no place in the log."""
+
+    KEY_COMPROMISED = 1  # somebody else may hold a key that the log rests on
+    LOG_DAMAGED = 2
+    MEMBERS_CHANGE = 3  # somebody joins or leaves
+    KEYS_EXPIRE = 4  # the coordinator's certificate; its keys do not rotate
+    CONSORTIUM_ENDS = 5
 
 
 ID_BYTES = 16
 """Of runs and stagings: drawn at random."""
 
 DIGEST_BYTES = 32
+
+MAX_CARD_BYTES = 8192
+"""Of a logged card: a checker's with the longest certificate and modulus has some 6,500."""
+
+MAX_PREDECESSOR_BYTES = 24 * 1024
+"""Of the checkpoint of a predecessor: with 100 Ed25519 signatures it has about 20 kB."""
 
 _IDS = ("run", "staging")
 _MOMENTS = ("time", "started", "ended", "valid_until")
@@ -177,22 +194,70 @@ class Member:
             raise ValueError("the checker, and only the checker, has a Paillier modulus")
 
 
+@document("stayput.v1.Predecessor")
+@dataclasses.dataclass(frozen=True)
+class Predecessor:
+    """The log that a successor continues: its origin and its last checkpoint, a signed note."""
+
+    origin: str
+    checkpoint: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.checkpoint) > MAX_PREDECESSOR_BYTES:
+            raise ValueError(
+                f"a predecessor's checkpoint has at most {MAX_PREDECESSOR_BYTES} bytes"
+            )
+
+
 @document("stayput.v1.MemberList")
 @dataclasses.dataclass(frozen=True)
 class MemberList:
     """Entry 0: who takes part. Signed by the coordinator; its digest is pinned by every party.
 
     ``cards`` are the members' own signed :class:`Member` envelopes, verbatim, in order of name.
+    ``predecessor`` is the log that this one continues, if there is one.
     """
 
     consortium: str
     cards: tuple[bytes, ...]
     time: Int64
+    predecessor: Predecessor | None = None
 
     def __post_init__(self) -> None:
         if not SLUG.fullmatch(self.consortium):
             raise ValueError(f"{self.consortium!r} is no name of a consortium")
         _require_moment(self.time)
+
+
+@document("stayput.v1.KeysRotated")
+@dataclasses.dataclass(frozen=True)
+class KeysRotated:
+    """By any member but the coordinator, signed with the old signing key: from the next entry on
+    its keys are those of this card.
+
+    ``card`` is the new :class:`Member` envelope, verbatim, signed by the new signing key: the one
+    signature says that the member wants it, the other that it has the new keys.
+    """
+
+    member: str
+    card: bytes
+    time: Int64
+
+    def __post_init__(self) -> None:
+        if not SLUG.fullmatch(self.member):
+            raise ValueError(f"{self.member!r} is no name of a party")
+        if len(self.card) > MAX_CARD_BYTES:
+            raise ValueError(f"a card in the log has at most {MAX_CARD_BYTES} bytes")
+        _require_moment(self.time)
+
+
+@document("stayput.v1.LogFrozen")
+@dataclasses.dataclass(frozen=True)
+class LogFrozen(_Plain):
+    """By the coordinator: this log ends here; nothing may follow."""
+
+    reason: FreezeReason
+    time: Int64
 
 
 @document("stayput.v1.ScenarioProposed")
@@ -363,6 +428,8 @@ Step = (
     | CountsChecked
     | ResultReleased
     | RunFailed
+    | KeysRotated
+    | LogFrozen
 )
 """Every kind of log entry."""
 

@@ -116,6 +116,16 @@ class FailureReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FAILURE_REASON_INVARIANT_VIOLATED: _ClassVar[FailureReason]
     FAILURE_REASON_REVOKED: _ClassVar[FailureReason]
     FAILURE_REASON_STATE_LOST: _ClassVar[FailureReason]
+    FAILURE_REASON_LOG_FROZEN: _ClassVar[FailureReason]
+
+class FreezeReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FREEZE_REASON_UNSPECIFIED: _ClassVar[FreezeReason]
+    FREEZE_REASON_KEY_COMPROMISED: _ClassVar[FreezeReason]
+    FREEZE_REASON_LOG_DAMAGED: _ClassVar[FreezeReason]
+    FREEZE_REASON_MEMBERS_CHANGE: _ClassVar[FreezeReason]
+    FREEZE_REASON_KEYS_EXPIRE: _ClassVar[FreezeReason]
+    FREEZE_REASON_CONSORTIUM_ENDS: _ClassVar[FreezeReason]
 
 class CellType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -193,6 +203,13 @@ FAILURE_REASON_DELETION_FAILED: FailureReason
 FAILURE_REASON_INVARIANT_VIOLATED: FailureReason
 FAILURE_REASON_REVOKED: FailureReason
 FAILURE_REASON_STATE_LOST: FailureReason
+FAILURE_REASON_LOG_FROZEN: FailureReason
+FREEZE_REASON_UNSPECIFIED: FreezeReason
+FREEZE_REASON_KEY_COMPROMISED: FreezeReason
+FREEZE_REASON_LOG_DAMAGED: FreezeReason
+FREEZE_REASON_MEMBERS_CHANGE: FreezeReason
+FREEZE_REASON_KEYS_EXPIRE: FreezeReason
+FREEZE_REASON_CONSORTIUM_ENDS: FreezeReason
 CELL_TYPE_UNSPECIFIED: CellType
 CELL_TYPE_INTEGER: CellType
 CELL_TYPE_DECIMAL: CellType
@@ -221,14 +238,24 @@ class Member(_message.Message):
     def __init__(self, name: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ..., signing_key: _Optional[bytes] = ..., agreement_key: _Optional[bytes] = ..., certificate: _Optional[bytes] = ..., paillier_modulus: _Optional[bytes] = ..., witness_key: _Optional[bytes] = ..., auditor_key: _Optional[bytes] = ...) -> None: ...
 
 class MemberList(_message.Message):
-    __slots__ = ("consortium", "cards", "time")
+    __slots__ = ("consortium", "cards", "time", "predecessor")
     CONSORTIUM_FIELD_NUMBER: _ClassVar[int]
     CARDS_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
+    PREDECESSOR_FIELD_NUMBER: _ClassVar[int]
     consortium: str
     cards: _containers.RepeatedScalarFieldContainer[bytes]
     time: int
-    def __init__(self, consortium: _Optional[str] = ..., cards: _Optional[_Iterable[bytes]] = ..., time: _Optional[int] = ...) -> None: ...
+    predecessor: Predecessor
+    def __init__(self, consortium: _Optional[str] = ..., cards: _Optional[_Iterable[bytes]] = ..., time: _Optional[int] = ..., predecessor: _Optional[_Union[Predecessor, _Mapping]] = ...) -> None: ...
+
+class Predecessor(_message.Message):
+    __slots__ = ("origin", "checkpoint")
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    origin: str
+    checkpoint: bytes
+    def __init__(self, origin: _Optional[str] = ..., checkpoint: _Optional[bytes] = ...) -> None: ...
 
 class Column(_message.Message):
     __slots__ = ("name", "type", "grade", "outside", "unit", "decimals", "minimum", "maximum", "levels", "nullable", "description", "roles")
@@ -259,16 +286,20 @@ class Column(_message.Message):
     def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[ColumnType, str]] = ..., grade: _Optional[_Union[Grade, str]] = ..., outside: _Optional[_Union[Outside, str]] = ..., unit: _Optional[str] = ..., decimals: _Optional[int] = ..., minimum: _Optional[int] = ..., maximum: _Optional[int] = ..., levels: _Optional[_Iterable[str]] = ..., nullable: _Optional[bool] = ..., description: _Optional[str] = ..., roles: _Optional[_Iterable[_Union[ColumnRole, str]]] = ...) -> None: ...
 
 class TableContract(_message.Message):
-    __slots__ = ("name", "holders", "columns", "max_rows")
+    __slots__ = ("name", "holders", "columns", "max_rows", "unit", "units_apart")
     NAME_FIELD_NUMBER: _ClassVar[int]
     HOLDERS_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     MAX_ROWS_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    UNITS_APART_FIELD_NUMBER: _ClassVar[int]
     name: str
     holders: _containers.RepeatedScalarFieldContainer[str]
     columns: _containers.RepeatedCompositeFieldContainer[Column]
     max_rows: int
-    def __init__(self, name: _Optional[str] = ..., holders: _Optional[_Iterable[str]] = ..., columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ..., max_rows: _Optional[int] = ...) -> None: ...
+    unit: str
+    units_apart: bool
+    def __init__(self, name: _Optional[str] = ..., holders: _Optional[_Iterable[str]] = ..., columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ..., max_rows: _Optional[int] = ..., unit: _Optional[str] = ..., units_apart: _Optional[bool] = ...) -> None: ...
 
 class Parameter(_message.Message):
     __slots__ = ("name", "type", "decimals", "minimum", "maximum", "levels")
@@ -298,13 +329,35 @@ class Statement(_message.Message):
     description: str
     def __init__(self, name: _Optional[str] = ..., sql: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., description: _Optional[str] = ...) -> None: ...
 
+class Dominance(_message.Message):
+    __slots__ = ("p_percent", "top_one_percent", "top_two_percent")
+    P_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    TOP_ONE_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    TOP_TWO_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    p_percent: int
+    top_one_percent: int
+    top_two_percent: int
+    def __init__(self, p_percent: _Optional[int] = ..., top_one_percent: _Optional[int] = ..., top_two_percent: _Optional[int] = ...) -> None: ...
+
 class OutputPolicy(_message.Message):
-    __slots__ = ("min_count", "min_holders")
+    __slots__ = ("min_count", "min_holders", "dominance", "min_count_per_holder", "group_percent", "release_zeros", "min_freedom", "rounding")
     MIN_COUNT_FIELD_NUMBER: _ClassVar[int]
     MIN_HOLDERS_FIELD_NUMBER: _ClassVar[int]
+    DOMINANCE_FIELD_NUMBER: _ClassVar[int]
+    MIN_COUNT_PER_HOLDER_FIELD_NUMBER: _ClassVar[int]
+    GROUP_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_ZEROS_FIELD_NUMBER: _ClassVar[int]
+    MIN_FREEDOM_FIELD_NUMBER: _ClassVar[int]
+    ROUNDING_FIELD_NUMBER: _ClassVar[int]
     min_count: int
     min_holders: int
-    def __init__(self, min_count: _Optional[int] = ..., min_holders: _Optional[int] = ...) -> None: ...
+    dominance: Dominance
+    min_count_per_holder: int
+    group_percent: int
+    release_zeros: bool
+    min_freedom: int
+    rounding: int
+    def __init__(self, min_count: _Optional[int] = ..., min_holders: _Optional[int] = ..., dominance: _Optional[_Union[Dominance, _Mapping]] = ..., min_count_per_holder: _Optional[int] = ..., group_percent: _Optional[int] = ..., release_zeros: _Optional[bool] = ..., min_freedom: _Optional[int] = ..., rounding: _Optional[int] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("runs", "valid_until")
@@ -512,6 +565,24 @@ class RunFailed(_message.Message):
     time: int
     def __init__(self, run: _Optional[bytes] = ..., party: _Optional[str] = ..., reason: _Optional[_Union[FailureReason, str]] = ..., time: _Optional[int] = ...) -> None: ...
 
+class KeysRotated(_message.Message):
+    __slots__ = ("member", "card", "time")
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
+    CARD_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    member: str
+    card: bytes
+    time: int
+    def __init__(self, member: _Optional[str] = ..., card: _Optional[bytes] = ..., time: _Optional[int] = ...) -> None: ...
+
+class LogFrozen(_message.Message):
+    __slots__ = ("reason", "time")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    reason: FreezeReason
+    time: int
+    def __init__(self, reason: _Optional[_Union[FreezeReason, str]] = ..., time: _Optional[int] = ...) -> None: ...
+
 class Argument(_message.Message):
     __slots__ = ("name", "number", "level", "truth")
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -559,18 +630,18 @@ class Context(_message.Message):
     def __init__(self, run: _Optional[bytes] = ..., scenario: _Optional[bytes] = ..., round: _Optional[_Union[Round, str]] = ..., participants: _Optional[_Iterable[str]] = ..., checker_key: _Optional[bytes] = ..., width: _Optional[int] = ..., count: _Optional[int] = ..., question: _Optional[bytes] = ...) -> None: ...
 
 class CellVerdict(_message.Message):
-    __slots__ = ("run", "cells", "counts", "passes", "salt")
+    __slots__ = ("run", "cells", "measures", "passes", "salt")
     RUN_FIELD_NUMBER: _ClassVar[int]
     CELLS_FIELD_NUMBER: _ClassVar[int]
-    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    MEASURES_FIELD_NUMBER: _ClassVar[int]
     PASSES_FIELD_NUMBER: _ClassVar[int]
     SALT_FIELD_NUMBER: _ClassVar[int]
     run: bytes
     cells: int
-    counts: int
+    measures: int
     passes: bytes
     salt: bytes
-    def __init__(self, run: _Optional[bytes] = ..., cells: _Optional[int] = ..., counts: _Optional[int] = ..., passes: _Optional[bytes] = ..., salt: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, run: _Optional[bytes] = ..., cells: _Optional[int] = ..., measures: _Optional[int] = ..., passes: _Optional[bytes] = ..., salt: _Optional[bytes] = ...) -> None: ...
 
 class ResultColumn(_message.Message):
     __slots__ = ("name", "type", "scale", "key", "states", "texts")
