@@ -17,7 +17,6 @@ wrong order, trailing byte) is refused.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import dataclasses
 import enum
@@ -27,6 +26,7 @@ import json
 import re
 import types
 from collections.abc import Callable, Mapping
+from json.encoder import encode_basestring
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from stayput.errors import DocumentError
@@ -67,7 +67,8 @@ def type_name(doc: object) -> str:
 def encode(doc: object) -> bytes:
     """The canonical bytes of a document."""
     type_name(doc)
-    return canonical_json(_to_json(doc, type(doc)))
+    kind: Any = type(doc)
+    return _utf8(_writer(kind)(doc))
 
 
 def parse(cls: type[D], data: bytes) -> D:
@@ -76,8 +77,13 @@ def parse(cls: type[D], data: bytes) -> D:
     Raises:
         DocumentError: not the canonical JSON of such a document.
     """
-    value = parse_canonical_json(data)
-    doc = _from_json(value, cls, cls.__name__)
+    kind: Any = cls
+    value = _loads(data, _DOCUMENT_JSON)
+    try:
+        doc = _reader(kind)(value)
+    except _Misfit as misfit:
+        raise DocumentError(cls.__name__ + misfit.text) from None
+    # What is written as exactly these bytes is canonical JSON without a repeated key.
     if encode(doc) != data:
         raise DocumentError(f"{cls.__name__} is not in canonical form")
     return doc  # type: ignore[no-any-return]
@@ -115,11 +121,7 @@ def canonical_json(value: Any) -> bytes:
         DocumentError: a float, a non-ASCII key, a lone surrogate, or another type.
     """
     _require_plain(value, 0)
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    try:
-        return text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise DocumentError("text is not valid Unicode") from None
+    return _utf8(json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")))
 
 
 def parse_canonical_json(data: bytes) -> Any:
@@ -128,20 +130,26 @@ def parse_canonical_json(data: bytes) -> Any:
     Raises:
         DocumentError: too long, not JSON, a float, a duplicate key, not canonical.
     """
-    if len(data) > MAX_DOCUMENT_BYTES:
-        raise DocumentError(f"a document has at most {MAX_DOCUMENT_BYTES} bytes")
-    try:
-        value = json.loads(
-            data.decode("utf-8"),
-            parse_float=_refuse_number,
-            parse_constant=_refuse_number,
-            object_pairs_hook=_unique_keys,
-        )
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError, ValueError):
-        raise DocumentError("not a JSON document") from None
+    value = _loads(data, _ANY_JSON)
     if canonical_json(value) != data:
         raise DocumentError("the JSON is not in canonical form")
     return value
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DocumentError("text is not valid Unicode") from None
+
+
+def _loads(data: bytes, decoder: json.JSONDecoder) -> Any:
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise DocumentError(f"a document has at most {MAX_DOCUMENT_BYTES} bytes")
+    try:
+        return decoder.decode(data.decode("utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError, ValueError):
+        raise DocumentError("not a JSON document") from None
 
 
 def _refuse_number(text: str) -> Any:
@@ -153,6 +161,12 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         raise DocumentError("a JSON object repeats a key")
     return result
+
+
+_ANY_JSON = json.JSONDecoder(
+    parse_float=_refuse_number, parse_constant=_refuse_number, object_pairs_hook=_unique_keys
+)
+_DOCUMENT_JSON = json.JSONDecoder(parse_float=_refuse_number, parse_constant=_refuse_number)
 
 
 def _require_plain(value: Any, depth: int) -> None:
@@ -215,105 +229,221 @@ def _is_mapping(origin: Any) -> bool:
     return isinstance(origin, type) and issubclass(origin, Mapping)
 
 
+def _enum_names(cls: type[enum.Enum]) -> dict[str, enum.Enum]:
+    """``REFUSAL_REASON_LEGAL`` and so on: enum values carry their type (buf STANDARD)."""
+    prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).upper()
+    return {f"{prefix}_{member.name}": member for member in cls}
+
+
+# One function per type, made once: a log of a million entries is read through them.
+
+
 @functools.cache
-def _enum_prefix(cls: type[enum.Enum]) -> str:
-    """``RefusalReason`` -> ``REFUSAL_REASON_``: enum values carry their type (buf STANDARD)."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).upper() + "_"
-
-
-def _to_json(value: Any, hint: Any) -> Any:
+def _writer(hint: Any) -> Callable[[Any], str]:
+    """The function that writes a value of this type as canonical JSON text."""
     origin = get_origin(hint)
     if origin in _UNIONS:
-        return _to_json(value, _present(hint))
+        return _writer(_present(hint))
     if origin is tuple:
-        return [_to_json(item, get_args(hint)[0]) for item in _typed(value, tuple)]
+        return _list_writer(_writer(get_args(hint)[0]))
     if _is_mapping(origin):
-        items = _typed(value, Mapping).items()
-        return {key: _to_json(item, get_args(hint)[1]) for key, item in items}
+        return _mapping_writer(_writer(get_args(hint)[1]))
     if dataclasses.is_dataclass(hint):
-        return _object_to_json(_typed(value, hint), hint)  # type: ignore[arg-type]
-    return _scalar_to_json(value, hint)
+        return _object_writer(hint)  # type: ignore[arg-type]
+    return _scalar_writer(hint)
 
 
-def _scalar_to_json(value: Any, hint: Any) -> Any:
+def _scalar_writer(hint: Any) -> Callable[[Any], str]:
     if get_origin(hint) is Annotated:
-        return str(_whole(value, 64))
+        return lambda value: f'"{_whole(value, 64)}"'
     if hint is int:
-        return _whole(value, 32)
-    _typed(value, hint)
+        return lambda value: str(_whole(value, 32))
     if hint is bytes:
-        return base64.b64encode(value).decode("ascii")
-    if issubclass(hint, enum.Enum):
-        return _enum_prefix(hint) + value.name
-    return value
+        return lambda value: f'"{_base64(_typed(value, bytes))}"'
+    if hint is str:
+        return lambda value: encode_basestring(_typed(value, str))
+    if hint is bool:
+        return lambda value: "true" if _typed(value, bool) else "false"
+    texts = {member: f'"{name}"' for name, member in _enum_names(hint).items()}
+    return lambda value: texts[_typed(value, hint)]
 
 
-def _object_to_json(value: Any, cls: type) -> dict[str, Any]:
-    out = {}
-    for name, hint, default in _fields(cls):
-        item = getattr(value, name)
-        if item is None and default is None:
-            continue
-        encoded = _to_json(item, hint)  # before comparing: False is no 0, [] is no ()
-        if default is _REQUIRED or item != default:
-            out[name] = encoded
-    return out
+def _list_writer(write: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda value: f"[{','.join(map(write, _typed(value, tuple)))}]"
 
 
-def _from_json(value: Any, hint: Any, where: str) -> Any:
+def _mapping_writer(write: Callable[[Any], str]) -> Callable[[Any], str]:
+    def write_mapping(value: Any) -> str:
+        items = _typed(value, Mapping)
+        if not all(isinstance(key, str) and key.isascii() for key in items):
+            raise DocumentError("a JSON key is not ASCII")
+        pairs = [f"{encode_basestring(key)}:{write(items[key])}" for key in sorted(items)]
+        return f"{{{','.join(pairs)}}}"
+
+    return write_mapping
+
+
+def _object_writer(cls: type) -> Callable[[Any], str]:
+    fields = [(name, _writer(hint), default) for name, hint, default in sorted(_fields(cls))]
+
+    def write_object(value: Any) -> str:
+        _typed(value, cls)
+        pairs = []
+        for name, write, default in fields:
+            item = getattr(value, name)
+            if item is None and default is None:
+                continue
+            text = write(item)  # before comparing: False is no 0, [] is no ()
+            if default is _REQUIRED or item != default:
+                pairs.append(f'"{name}":{text}')
+        return f"{{{','.join(pairs)}}}"
+
+    return write_object
+
+
+class _Misfit(Exception):
+    """JSON of another shape; ``text`` says where, from the outside in, and what is wrong."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def inside(self, where: str) -> _Misfit:
+        return _Misfit(where + self.text)
+
+
+@functools.cache
+def _reader(hint: Any) -> Callable[[Any], Any]:
+    """The function that makes a value of this type of parsed JSON, or raises :class:`_Misfit`."""
     origin = get_origin(hint)
     if origin in _UNIONS:
-        return _from_json(value, _present(hint), where)
+        return _reader(_present(hint))
     if origin is tuple:
-        if not isinstance(value, list):
-            raise DocumentError(f"{where} is not a list")
-        return tuple(_from_json(v, get_args(hint)[0], f"{where}[{i}]") for i, v in enumerate(value))
-    if not (_is_mapping(origin) or dataclasses.is_dataclass(hint)):
-        return _scalar_from(value, hint, where)
-    if not isinstance(value, dict):
-        raise DocumentError(f"{where} is not an object")
+        return _list_reader(_reader(get_args(hint)[0]))
     if _is_mapping(origin):
-        inner = get_args(hint)[1]
-        return {k: _from_json(v, inner, f"{where}[{k[:80]!r}]") for k, v in value.items()}
-    return _object_from(value, hint, where)
+        return _mapping_reader(_reader(get_args(hint)[1]))
+    if dataclasses.is_dataclass(hint):
+        return _object_reader(hint)  # type: ignore[arg-type]
+    return _scalar_reader(hint)
 
 
-def _scalar_from(value: Any, hint: Any, where: str) -> Any:
+def _scalar_reader(hint: Any) -> Callable[[Any], Any]:
     if get_origin(hint) is Annotated:
-        if not isinstance(value, str) or not _is_decimal(value):
-            raise DocumentError(f"{where} is not an integer in text form")
-        return _whole(int(value), 64, where)
+        return _read_wide
     if hint is int:
-        return _whole(value, 32, where)
+        return lambda value: _fitting(value, 32)
     if hint is bytes:
-        return _bytes_from(value, where)
+        return _read_bytes
     if issubclass(hint, enum.Enum):
-        names = {_enum_prefix(hint) + member.name: member for member in hint}
-        if not isinstance(value, str) or value not in names:
-            raise DocumentError(f"{where} is not one of {', '.join(names)}")
-        return names[value]
-    if type(value) is not hint:
-        raise DocumentError(f"{where} is not {'text' if hint is str else 'true or false'}")
-    return value
+        return _enum_reader(_enum_names(hint))
+    return _exact_reader(hint, "text" if hint is str else "true or false")
 
 
-def _object_from(value: dict[str, Any], cls: type, where: str) -> Any:
-    fields = _fields(cls)
-    unknown = set(value) - {name for name, _, _ in fields}
-    if unknown:
-        raise DocumentError(f"{where} has an unknown field {min(unknown)[:80]!r}")
-    arguments = {}
-    for name, hint, default in fields:
-        if name in value:
-            arguments[name] = _from_json(value[name], hint, f"{where}.{name}")
-        elif default is _REQUIRED:
-            raise DocumentError(f"{where} lacks the field {name!r}")
-        else:
-            arguments[name] = default
+def _read_wide(value: Any) -> int:
+    if not isinstance(value, str) or not _DECIMAL.fullmatch(value):
+        raise _Misfit(" is not an integer in text form")
+    return _fitting(int(value), 64)
+
+
+def _fitting(value: Any, bits: int) -> int:
     try:
-        return cls(**arguments)
-    except ValueError as error:
-        raise DocumentError(f"{where}: {error}") from None
+        return _whole(value, bits, "")
+    except DocumentError as error:
+        raise _Misfit(error.message) from None
+
+
+def _read_bytes(value: Any) -> bytes:
+    try:
+        if isinstance(value, str):
+            return binascii.a2b_base64(value, strict_mode=True)
+    except ValueError:  # also binascii.Error
+        pass
+    raise _Misfit(" is not base64 text")
+
+
+def _enum_reader(names: Mapping[str, enum.Enum]) -> Callable[[Any], Any]:
+    def read_enum(value: Any) -> enum.Enum:
+        member = names.get(value) if isinstance(value, str) else None
+        if member is None:
+            raise _Misfit(f" is not one of {', '.join(names)}")
+        return member
+
+    return read_enum
+
+
+def _exact_reader(hint: type, words: str) -> Callable[[Any], Any]:
+    def read_exact(value: Any) -> Any:
+        if type(value) is not hint:
+            raise _Misfit(f" is not {words}")
+        return value
+
+    return read_exact
+
+
+def _list_reader(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def read_list(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise _Misfit(" is not a list")
+        items: list[Any] = []
+        try:
+            for item in value:
+                items.append(read(item))
+        except _Misfit as misfit:
+            raise misfit.inside(f"[{len(items)}]") from None
+        return tuple(items)
+
+    return read_list
+
+
+def _mapping_reader(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def read_mapping(value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise _Misfit(" is not an object")
+        key = ""
+        items = {}
+        try:
+            for key, item in value.items():
+                items[key] = read(item)
+        except _Misfit as misfit:
+            raise misfit.inside(f"[{key[:80]!r}]") from None
+        return items
+
+    return read_mapping
+
+
+def _object_reader(cls: type) -> Callable[[Any], Any]:
+    fields = [(name, _reader(hint), default) for name, hint, default in _fields(cls)]
+    names = {name for name, _, _ in fields}
+
+    def read_object(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise _Misfit(" is not an object")
+        if not value.keys() <= names:
+            unknown = min(value.keys() - names)
+            raise _Misfit(f" has an unknown field {unknown[:80]!r}")
+        name = ""
+        arguments = []
+        try:
+            for name, read, default in fields:
+                if name in value:
+                    arguments.append(read(value[name]))
+                elif default is _REQUIRED:
+                    break
+                else:
+                    arguments.append(default)
+        except _Misfit as misfit:
+            raise misfit.inside(f".{name}") from None
+        if len(arguments) != len(fields):
+            raise _Misfit(f" lacks the field {name!r}")
+        try:
+            return cls(*arguments)
+        except ValueError as error:
+            raise _Misfit(f": {error}") from None
+
+    return read_object
+
+
+_DECIMAL = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
 
 
 def _present(hint: Any) -> Any:
@@ -333,21 +463,12 @@ def _typed(value: Any, expected: type) -> Any:
 
     Texts, bytes and truth values are of exactly that type, since subclasses may print otherwise.
     """
-    exact = expected in (str, bytes, bool)
-    if not (type(value) is expected if exact else isinstance(value, expected)):
+    if type(value) is expected:
+        return value
+    if expected in (str, bytes, bool) or not isinstance(value, expected):
         raise DocumentError(f"{type(value).__name__} where {expected.__name__} is declared")
     return value
 
 
-def _is_decimal(text: str) -> bool:
-    digits = text.removeprefix("-")
-    return digits.isascii() and digits.isdigit() and len(digits) <= 19 and str(int(text)) == text
-
-
-def _bytes_from(value: Any, where: str) -> bytes:
-    if not isinstance(value, str):
-        raise DocumentError(f"{where} is not base64 text")
-    try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        raise DocumentError(f"{where} is not base64 text") from None
+def _base64(value: bytes) -> str:
+    return binascii.b2a_base64(value, newline=False).decode("ascii")
