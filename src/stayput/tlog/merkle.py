@@ -34,9 +34,25 @@ def leaf_hash(entry: bytes) -> bytes:
     return _sha256(b"\x00" + entry).digest()
 
 
+def leaf_hashes(entries: Iterable[bytes]) -> list[bytes]:
+    """The hashes of many leaves, in order."""
+    return [_sha256(b"\x00" + entry).digest() for entry in entries]
+
+
 def node_hash(left: bytes, right: bytes) -> bytes:
     """Hash of an inner node: SHA-256(0x01 || left || right)."""
     return _sha256(b"\x01" + left + right).digest()
+
+
+def parents(row: Sequence[bytes]) -> list[bytes]:
+    """The inner nodes over each pair of a row of hashes; a last one without a sibling is left out.
+
+    One loop over a row costs a third less than a call of :func:`node_hash` per pair.
+    """
+    return [
+        _sha256(b"\x01" + left + right).digest()
+        for left, right in zip(row[::2], row[1::2], strict=False)
+    ]
 
 
 class CompactRange:
@@ -92,6 +108,25 @@ class CompactRange:
         hashes.append(leaf)
         self._size += 1
 
+    def extend(self, leaves: Iterable[bytes]) -> None:
+        """Append many leaves, given as their hashes; faster than one by one.
+
+        Raises:
+            ValueError: not hashes of 32 bytes, or the tree is full.
+        """
+        row = _hash_row(leaves)
+        size, grown = self._size, self._size + len(row)
+        if grown > MAX_SIZE:
+            raise ValueError("a tree has at most 2**63 - 1 leaves")
+        waiting, edge = self._hashes, []  # waiting: the smallest subtree last; edge: it comes first
+        for level in range(grown.bit_length()):
+            if size >> level & 1:
+                row.insert(0, waiting.pop())
+            if len(row) % 2:
+                edge.append(row.pop())
+            row = parents(row)
+        self._hashes, self._size = edge[::-1], grown
+
     def root(self) -> bytes:
         """The Merkle tree hash of all leaves so far."""
         if not self._hashes:
@@ -112,8 +147,7 @@ class Tree:
 
     def __init__(self, leaf_hashes: Iterable[bytes] = ()) -> None:
         self._levels: list[list[bytes]] = [[]]  # level k: roots of complete subtrees of 2**k leaves
-        for leaf in leaf_hashes:
-            self.append(leaf)
+        self.extend(leaf_hashes)
 
     @property
     def size(self) -> int:
@@ -136,6 +170,33 @@ class Tree:
             if level == len(self._levels):
                 self._levels.append([])
             self._levels[level].append(node_hash(left, right))
+
+    def extend(self, leaves: Iterable[bytes]) -> None:
+        """Append many leaves, given as their hashes; faster than one by one.
+
+        Raises:
+            ValueError: not hashes of 32 bytes.
+        """
+        row = _hash_row(leaves)
+        level = 0
+        while row:
+            if level == len(self._levels):
+                self._levels.append([])
+            below = self._levels[level]
+            below.extend(row)
+            done = 2 * len(self._levels[level + 1]) if level + 1 < len(self._levels) else 0
+            row = parents(below[done:])
+            level += 1
+
+    def hashes(self, level: int, start: int, stop: int) -> list[bytes]:
+        """Roots ``start`` to ``stop`` exclusive of the complete subtrees of ``2**level`` leaves.
+
+        Raises:
+            ValueError: the tree has not so many.
+        """
+        row = self._levels[level] if 0 <= level < len(self._levels) else []
+        _require_range(0 <= start <= stop <= len(row), "the tree is smaller")
+        return row[start:stop]
 
     def root(self, size: int | None = None) -> bytes:
         """The root when the tree had ``size`` leaves; of the whole tree by default.
@@ -355,6 +416,13 @@ def _over(leaf_hashes: Sequence[bytes]) -> Subtree:
         return edge.root()
 
     return subtree
+
+
+def _hash_row(leaves: Iterable[bytes]) -> list[bytes]:
+    row = list(leaves)
+    if any(len(leaf) != HASH_BYTES for leaf in row):
+        raise ValueError(f"a leaf hash has {HASH_BYTES} bytes")
+    return row
 
 
 def _require_range(condition: bool, message: str) -> None:

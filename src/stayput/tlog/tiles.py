@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from stayput.errors import DocumentError, VerificationError
@@ -205,6 +205,18 @@ def parse_tile(data: bytes, width: int) -> tuple[bytes, ...]:
     )
 
 
+def tile_of(tree: merkle.Tree, tile: TileId) -> bytes:
+    """The bytes of a hash tile of a tree that is in memory.
+
+    Raises:
+        ValueError: the tree has no such tile, or it is a bundle of entries.
+    """
+    if tile.level == ENTRIES:
+        raise ValueError("a tree holds no entries")
+    start = tile.index * TILE_WIDTH
+    return b"".join(tree.hashes(_TILE_HEIGHT * tile.level, start, start + tile.width))
+
+
 # --- making tiles ---------------------------------------------------------------------------------
 
 
@@ -252,13 +264,26 @@ class TileEdge:
         Raises:
             ValueError: not a hash of 32 bytes.
         """
-        if len(leaf) != merkle.HASH_BYTES:
+        return self.extend([leaf])
+
+    def extend(self, leaves: Sequence[bytes]) -> list[tuple[TileId, bytes]]:
+        """Append many leaves, given as their hashes; returns the full tiles that they complete.
+
+        Raises:
+            ValueError: not hashes of 32 bytes.
+        """
+        if any(len(leaf) != merkle.HASH_BYTES for leaf in leaves):
             raise ValueError(f"a leaf hash has {merkle.HASH_BYTES} bytes")
-        self._levels[0].append(leaf)
-        self._size += 1
-        if self._size % TILE_WIDTH:
-            return []
-        return list(self._complete())
+        completed: list[tuple[TileId, bytes]] = []
+        position = 0
+        while position < len(leaves):
+            room = TILE_WIDTH - len(self._levels[0])
+            taken = leaves[position : position + room]
+            self._levels[0].extend(taken)
+            self._size += len(taken)
+            position += len(taken)
+            completed += self._complete()
+        return completed
 
     def partial_tiles(self) -> list[tuple[TileId, bytes]]:
         """The partial tiles of the tree as it is now, the lowest level first."""
@@ -407,14 +432,13 @@ def _new_in_level(level: int, old_size: int, new_size: int) -> Iterator[TileId]:
 def _peaks(hashes: Sequence[bytes]) -> list[bytes]:
     """Roots of the maximal complete subtrees over hashes of one tile, from left to right."""
     edge = merkle.CompactRange()
-    for value in hashes:
-        edge.append(value)
+    edge.extend(hashes)
     return list(edge.hashes)
 
 
-def _tile_root(hashes: Iterable[bytes]) -> bytes:
+def _tile_root(hashes: Sequence[bytes]) -> bytes:
     """Root of the complete subtree over a power of two of hashes."""
-    row = list(hashes)
+    row = hashes
     while len(row) > 1:
-        row = [merkle.node_hash(*row[pair : pair + 2]) for pair in range(0, len(row), 2)]
+        row = merkle.parents(row)
     return row[0]
