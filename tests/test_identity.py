@@ -148,8 +148,8 @@ def test_the_certificate_is_for_both_ends_and_no_authority(tmp_path: Path) -> No
 
 def test_derived_keys_are_hkdf_and_apart(tmp_path: Path) -> None:
     made = holder(tmp_path)
-    info = b"stayput/v1/derive\x00storage"
-    expected = HKDF(hashes.SHA256(), 32, None, info).derive(made.signing_key.to_bytes())
+    root = HKDF(hashes.SHA256(), 32, None, b"stayput/v1/root").derive(made.signing_key.to_bytes())
+    expected = HKDF(hashes.SHA256(), 32, None, b"stayput/v1/derive\x00storage").derive(root)
     assert made.derive_key(b"storage") == expected
     assert len({made.derive_key(label) for label in (b"", b"a", b"storage")}) == 3
 

@@ -12,11 +12,19 @@ A home folder (mode 0700) holds, after :func:`create_identity`::
 and after :func:`save_members` ``members.json`` (the signed list) and ``joined.json`` (the digest
 that the person confirmed, and where the coordinator listens).
 
-Not here: what makes a card or list acceptable (:mod:`stayput.membership`).
+After the n-th rotation the keys are those in ``keys-n/``, with ``storage.key`` beside them: what
+:meth:`Identity.derive_key` starts from, so that what was sealed before can still be opened.
+``identity.json`` says which n holds.  A folder ``keys-n/`` of the next n is a rotation under way
+(:func:`begin_rotation`); it counts once :func:`complete_rotation` has replaced ``identity.json``.
+
+Not here: what makes a card or list acceptable (:mod:`stayput.membership`), when new keys are in the
+log (:mod:`stayput.rotation`).
 
 Invariants: private parts are 0600, leave the folder never, and are not read when anybody else could
 have; an identity is never overwritten; ``identity.json`` is written last, so a folder without it
-holds no identity whatever a crash left there.
+holds no identity whatever a crash left there, and a rotation changes all keys at once or none.
+Private keys that a rotation replaced are erased, but for the agreement keys of a data user: results
+released before are sealed to them.
 """
 
 from __future__ import annotations
@@ -44,7 +52,13 @@ from stayput.crypto.agreement import AgreementKey
 from stayput.crypto.paillier import DEFAULT_BITS, PrivateKey
 from stayput.crypto.signing import SigningKey
 from stayput.documents import Int64, document
-from stayput.errors import ConfigurationError, DocumentError, InvalidInput, VerificationError
+from stayput.errors import (
+    ConfigurationError,
+    DocumentError,
+    InvalidInput,
+    NotFound,
+    VerificationError,
+)
 from stayput.membership import Members, parse_certificate, tls_name, verify_member_list
 from stayput.scenario import SLUG
 from stayput.steps import COSIGNING_ROLES, Member, Role
@@ -63,18 +77,21 @@ T = TypeVar("T")
 @document("stayput.v1.PartyHome")
 @dataclasses.dataclass(frozen=True)
 class PartyHome:
-    """``identity.json``: whose folder this is."""
+    """``identity.json``: whose folder this is, and how often its keys were rotated."""
 
     name: str
     role: Role
     address: str
     created: Int64
+    rotations: int = 0
 
     def __post_init__(self) -> None:
         if not SLUG.fullmatch(self.name):
             raise ValueError(f"{self.name!r} is no name of a party")
         if bool(self.address) != (self.role is Role.COORDINATOR):
             raise ValueError("the coordinator, and only the coordinator, listens on an address")
+        if self.rotations < 0:
+            raise ValueError("keys were rotated some number of times")
         if self.address:
             parse_address(self.address)
 
@@ -99,7 +116,8 @@ class Identity:
 
     ``address`` is where the coordinator listens (``host:port``), empty before a party has joined;
     ``certificate`` is DER, ``tls_key`` PEM; only a checker has a ``paillier_key``, only holders and
-    auditors have ``witness_key`` and ``auditor_key``.
+    auditors have ``witness_key`` and ``auditor_key``.  ``rotations`` counts how often the keys were
+    replaced, ``former`` are agreement keys from before that may still be needed.
     """
 
     home: Path
@@ -113,6 +131,9 @@ class Identity:
     paillier_key: PrivateKey | None
     witness_key: SigningKey | None = None
     auditor_key: SigningKey | None = None
+    storage_root: bytes = dataclasses.field(default=b"", repr=False)
+    rotations: int = 0
+    former: tuple[AgreementKey, ...] = dataclasses.field(default=(), repr=False)
 
     @property
     def member(self) -> Member:
@@ -129,12 +150,35 @@ class Identity:
         )
 
     def derive_key(self, label: bytes) -> bytes:
-        """32 secret bytes for one purpose, the same every time: nothing new to keep or to lose.
+        """32 secret bytes for one purpose, the same every time, also after a rotation.
 
-        HKDF-SHA-256 (RFC 5869) of the signing key's seed; ``label`` separates the purposes.
+        HKDF-SHA-256 (RFC 5869) of a root that follows from the first signing key's seed: nothing
+        more to keep or to lose.  ``label`` separates the purposes.
         """
-        hkdf = HKDF(hashes.SHA256(), length=32, salt=None, info=b"stayput/v1/derive\x00" + label)
-        return hkdf.derive(self.signing_key.to_bytes())
+        return _derive(self.root, b"stayput/v1/derive\x00" + label)
+
+    @property
+    def root(self) -> bytes:
+        """What :meth:`derive_key` starts from; a rotation hands it on."""
+        return self.storage_root or _derive(self.signing_key.to_bytes(), b"stayput/v1/root")
+
+    def agreement_key_of(self, public: bytes) -> AgreementKey:
+        """The agreement key, present or former, with this public half.
+
+        Raises:
+            NotFound: this party does not have it (any more).
+        """
+        for key in (self.agreement_key, *self.former):
+            if key.public == public:
+                return key
+        raise NotFound(
+            f"{self.name} does not have the agreement key that this was sealed to",
+            hint="restore the home folder's keys-… folders from the backup",
+        )
+
+
+def _derive(secret: bytes, info: bytes) -> bytes:
+    return HKDF(hashes.SHA256(), length=32, salt=None, info=info).derive(secret)
 
 
 def member_card(identity: Identity) -> bytes:
@@ -179,32 +223,46 @@ def create_identity(
                 f"{home} holds an identity already",
                 hint="an identity is never overwritten: choose another folder",
             )
-        tls_key, certificate = _make_certificate(name, now)
-        identity = Identity(
-            home=home,
-            name=name,
-            role=role,
-            address=address,
-            signing_key=SigningKey.generate(),
-            agreement_key=AgreementKey.generate(),
-            certificate=certificate.public_bytes(serialization.Encoding.DER),
-            tls_key=tls_key,
-            paillier_key=PrivateKey.generate(paillier_bits) if role is Role.CHECKER else None,
-            witness_key=SigningKey.generate() if role in COSIGNING_ROLES else None,
-            auditor_key=SigningKey.generate() if role in COSIGNING_ROLES else None,
-        )
-        _write(home / "signing.key", identity.signing_key.to_bytes())
-        _write(home / "agreement.key", identity.agreement_key.to_bytes())
-        _write(home / "tls.key", tls_key)
-        if identity.paillier_key is not None:
-            _write(home / "paillier.key", identity.paillier_key.to_bytes())
-        if identity.witness_key is not None and identity.auditor_key is not None:
-            _write(home / "witness.key", identity.witness_key.to_bytes())
-            _write(home / "auditor.key", identity.auditor_key.to_bytes())
-        _write(home / "tls.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
-        _write(home / "card.json", member_card(identity), 0o644)
+        identity = _draw(home, described, now, paillier_bits)
+        _write_keys(home, identity)
         _write(home / "identity.json", documents.encode(described), 0o644)
     return identity
+
+
+def _draw(home: Path, described: PartyHome, now: int, paillier_bits: int) -> Identity:
+    """An identity with keys that nobody has seen."""
+    role = described.role
+    tls_key, certificate = _make_certificate(described.name, now)
+    return Identity(
+        home=home,
+        name=described.name,
+        role=role,
+        address=described.address,
+        signing_key=SigningKey.generate(),
+        agreement_key=AgreementKey.generate(),
+        certificate=certificate.public_bytes(serialization.Encoding.DER),
+        tls_key=tls_key,
+        paillier_key=PrivateKey.generate(paillier_bits) if role is Role.CHECKER else None,
+        witness_key=SigningKey.generate() if role in COSIGNING_ROLES else None,
+        auditor_key=SigningKey.generate() if role in COSIGNING_ROLES else None,
+    )
+
+
+def _write_keys(folder: Path, identity: Identity) -> None:
+    """All key files of one rotation, or of none yet."""
+    _write(folder / "signing.key", identity.signing_key.to_bytes())
+    _write(folder / "agreement.key", identity.agreement_key.to_bytes())
+    _write(folder / "tls.key", identity.tls_key)
+    if identity.paillier_key is not None:
+        _write(folder / "paillier.key", identity.paillier_key.to_bytes())
+    if identity.witness_key is not None and identity.auditor_key is not None:
+        _write(folder / "witness.key", identity.witness_key.to_bytes())
+        _write(folder / "auditor.key", identity.auditor_key.to_bytes())
+    if identity.storage_root:
+        _write(folder / "storage.key", identity.storage_root)
+    certificate = x509.load_der_x509_certificate(identity.certificate)
+    _write(folder / "tls.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    _write(folder / "card.json", member_card(identity), 0o644)
 
 
 def load_identity(home: Path) -> Identity:
@@ -218,27 +276,52 @@ def load_identity(home: Path) -> Identity:
             f"{home} holds no identity", hint="make one with `stayput init`, or check the folder"
         )
     _require_private(home, 0o700)
-    described = _document(home / "identity.json", PartyHome)
-    certificate = _certificate(home / "tls.crt")
-    tls_key = _secret(home / "tls.key")
-    _require_pair(home, tls_key, certificate, described.name)
-    paillier = home / "paillier.key"
+    return _load(home, _document(home / "identity.json", PartyHome))
+
+
+def _load(home: Path, described: PartyHome) -> Identity:
+    """The identity with the keys of the given rotation."""
+    folder = _keys_folder(home, described.rotations)
+    if described.rotations:
+        _require_private(folder, 0o700)
+    certificate = _certificate(folder / "tls.crt")
+    tls_key = _secret(folder / "tls.key")
+    _require_pair(folder, tls_key, certificate, described.name)
+    paillier = folder / "paillier.key"
     joined = (home / "joined.json").is_file()
     return Identity(
         home=home,
         name=described.name,
         role=described.role,
         address=described.address or (coordinator_address(home) if joined else ""),
-        signing_key=SigningKey.from_bytes(_secret(home / "signing.key")),
-        agreement_key=AgreementKey.from_bytes(_secret(home / "agreement.key")),
+        signing_key=SigningKey.from_bytes(_secret(folder / "signing.key")),
+        agreement_key=AgreementKey.from_bytes(_secret(folder / "agreement.key")),
         certificate=certificate,
         tls_key=tls_key,
         paillier_key=(
             PrivateKey.from_bytes(_secret(paillier)) if described.role is Role.CHECKER else None
         ),
-        witness_key=_cosigning_key(home / "witness.key", described.role),
-        auditor_key=_cosigning_key(home / "auditor.key", described.role),
+        witness_key=_cosigning_key(folder / "witness.key", described.role),
+        auditor_key=_cosigning_key(folder / "auditor.key", described.role),
+        storage_root=_secret(folder / "storage.key") if described.rotations else b"",
+        rotations=described.rotations,
+        former=_former_agreement_keys(home, described),
     )
+
+
+def _keys_folder(home: Path, rotations: int) -> Path:
+    return home / f"keys-{rotations}" if rotations else home
+
+
+def _former_agreement_keys(home: Path, described: PartyHome) -> tuple[AgreementKey, ...]:
+    """Those that were kept, newest first; a folder restored without them still loads."""
+    if described.role is not Role.USER:
+        return ()
+    paths = (
+        _keys_folder(home, number) / "agreement.key"
+        for number in reversed(range(described.rotations))
+    )
+    return tuple(AgreementKey.from_bytes(_secret(path)) for path in paths if path.is_file())
 
 
 def _cosigning_key(path: Path, role: Role) -> SigningKey | None:
@@ -290,6 +373,104 @@ def _signing_only() -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+
+
+# --- rotating -------------------------------------------------------------------------------------
+
+
+def draw_next(identity: Identity, *, now: int) -> Identity:
+    """The same party with new keys, nothing of them on disk yet.
+
+    Args:
+        now: Unix seconds; from then on the certificate is valid.
+
+    Raises:
+        ConfigurationError: a coordinator's keys do not rotate.
+    """
+    if identity.role is Role.COORDINATOR:
+        raise ConfigurationError(
+            "a coordinator's keys do not rotate: everybody finds the log by them",
+            hint="freeze the log, then form a successor with a new identity: docs/operating.md",
+        )
+    described = _document(identity.home / "identity.json", PartyHome)
+    bits = identity.paillier_key.public.bits if identity.paillier_key else DEFAULT_BITS
+    kept = (identity.agreement_key, *identity.former) if identity.role is Role.USER else ()
+    return dataclasses.replace(
+        _draw(identity.home, described, now, bits),
+        address=identity.address,
+        storage_root=identity.root,
+        rotations=identity.rotations + 1,
+        former=kept,
+    )
+
+
+def begin_rotation(following: Identity, step: bytes) -> None:
+    """Keep the next keys, and the signed step that announces them, beside the present ones.
+
+    ``step.json`` is written last: without it nothing was sent to anybody, and
+    :func:`pending_rotation` takes no notice.
+
+    Raises:
+        ConfigurationError: a rotation is under way already, or another process writes the folder.
+    """
+    home = following.home
+    folder = _keys_folder(home, following.rotations)
+    with _only_one(home):
+        if (folder / "step.json").exists():
+            raise ConfigurationError(
+                "a rotation is under way already", hint="`stayput rotate` finishes it"
+            )
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _write_keys(folder, following)
+        _write(folder / "step.json", step, 0o644)
+        _sync_folder(home)
+
+
+def pending_rotation(identity: Identity) -> tuple[Identity, bytes] | None:
+    """The next keys and the step that announces them, of a rotation that was begun; or None.
+
+    Raises:
+        ConfigurationError: a file of it is damaged.
+    """
+    folder = _keys_folder(identity.home, identity.rotations + 1)
+    if not (folder / "step.json").is_file():
+        return None
+    described = _document(identity.home / "identity.json", PartyHome)
+    following = dataclasses.replace(described, rotations=identity.rotations + 1)
+    return _load(identity.home, following), _read(folder / "step.json")
+
+
+def complete_rotation(following: Identity) -> Identity:
+    """Make the next keys the present ones, and erase those that they replace; returns them.
+
+    To be called when the log holds the step.  Again after a crash changes nothing.
+
+    Raises:
+        ConfigurationError: another process writes the folder.
+    """
+    home = following.home
+    with _only_one(home):
+        described = _document(home / "identity.json", PartyHome)
+        now = dataclasses.replace(described, rotations=following.rotations)
+        _write(home / "identity.json", documents.encode(now), 0o644)
+        _write(home / "card.json", member_card(following), 0o644)
+    erase_former_keys(following)
+    return following
+
+
+_SECRETS = ("signing.key", "tls.key", "witness.key", "auditor.key", "paillier.key", "storage.key")
+
+
+def erase_former_keys(identity: Identity) -> None:
+    """Remove private keys of earlier rotations; also what a kill in between has left."""
+    needed = ("agreement.key",) if identity.role is Role.USER else ()
+    for number in range(identity.rotations):
+        folder = _keys_folder(identity.home, number)
+        for name in (*_SECRETS, "agreement.key", "tls.crt"):
+            if name not in needed:
+                (folder / name).unlink(missing_ok=True)
+        if folder.is_dir():
+            _sync_folder(folder)
 
 
 # --- joining --------------------------------------------------------------------------------------
@@ -347,8 +528,11 @@ def load_members(home: Path) -> Members:
 def verify_membership(identity: Identity, members: Members) -> Member:
     """The party's entry in the member list, if it is this identity.
 
+    The list is the one that was pinned: of a party that has rotated its keys since, it has the
+    first ones, so only name and role are compared.  The log has the others.
+
     Raises:
-        ConfigurationError: not in the list, or there with other keys.
+        ConfigurationError: not in the list, or there with other keys or in another role.
     """
     listed = members.get(identity.name)
     if listed is None:
@@ -356,7 +540,8 @@ def verify_membership(identity: Identity, members: Members) -> Member:
             f"{identity.name} is not in the member list of {members.consortium}",
             hint="hand card.json to the coordinator and ask for a list with it",
         )
-    if listed != identity.member:
+    rotated = identity.rotations > 0 and listed.role is identity.role
+    if listed != identity.member and not rotated:
         raise ConfigurationError(
             f"the member list has another {identity.name}, with other keys",
             hint="hand the card.json of this folder to the coordinator",
@@ -431,7 +616,12 @@ def _write(path: Path, data: bytes, mode: int = 0o600) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)  # it may be half a private key
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    """What was made, renamed or removed in the folder is on disk after this."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
     finally:

@@ -712,16 +712,18 @@ class ReleaseBundle(_message.Message):
     def __init__(self, checkpoint: _Optional[bytes] = ..., entries: _Optional[_Iterable[_Union[ProvenEntry, _Mapping]]] = ..., scenario: _Optional[bytes] = ..., order: _Optional[bytes] = ..., result: _Optional[bytes] = ...) -> None: ...
 
 class PartyHome(_message.Message):
-    __slots__ = ("name", "role", "address", "created")
+    __slots__ = ("name", "role", "address", "created", "rotations")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
+    ROTATIONS_FIELD_NUMBER: _ClassVar[int]
     name: str
     role: Role
     address: str
     created: int
-    def __init__(self, name: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ..., address: _Optional[str] = ..., created: _Optional[int] = ...) -> None: ...
+    rotations: int
+    def __init__(self, name: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ..., address: _Optional[str] = ..., created: _Optional[int] = ..., rotations: _Optional[int] = ...) -> None: ...
 
 class Joined(_message.Message):
     __slots__ = ("digest", "coordinator")
