@@ -62,7 +62,8 @@ def verify_release(data: bytes, members: Members) -> VerifiedRelease:
     scenario = documents.parse(Scenario, bundle.scenario)
     order = documents.parse(RunOrder, bundle.order)
     _verify_documents(session, run, scenario, order, result)
-    _verify_answer(run, plan_run(scenario, order, run.ordered, members), result)
+    then = session.members_at(run.entries[0])  # keys as of the order: some may be replaced by now
+    _verify_answer(run, plan_run(scenario, order, run.ordered, then), result)
     return VerifiedRelease(scenario, result, run, signed.size)
 
 
@@ -128,7 +129,13 @@ def bundle_release(
         scenario, order, result: canonical bytes of the documents.
     """
     size = len(entries)
-    wanted = {0, *session.scenario_of(run).entries, *session.runs[run].entries}
+    # Of rotations all: without them signatures and cosignatures made since do not hold.
+    wanted = {
+        0,
+        *session.rotations,
+        *session.scenario_of(run).entries,
+        *session.runs[run].entries,
+    }
     tree = merkle.Tree(leaf_hashes)
     proven = tuple(
         ProvenEntry(index, entries[index], tree.inclusion_proof(index, size))
