@@ -42,12 +42,14 @@ from typing import Any, Final
 import gmpy2
 
 from stayput import documents
+from stayput.crypto import safe_primes, subgroup_primes
 from stayput.crypto.cores import PIECE, Progress, in_pieces
 from stayput.crypto.kernel import CrtPower, Product
 from stayput.crypto.lock import lock, unlock
+from stayput.crypto.prime_search import release_lock_while_computing, search_together
 from stayput.crypto.randomness import ORDER_BITS, Randomness, powers_of
-from stayput.crypto.safe_primes import SMALL_FACTORS_BELOW, is_safe_prime, search_safe_primes
-from stayput.crypto.subgroup_primes import generate_subgroup_prime, has_subgroup
+from stayput.crypto.safe_primes import is_safe_prime, search_safe_primes
+from stayput.crypto.subgroup_primes import has_subgroup, search_subgroup_primes
 from stayput.documents import document
 from stayput.errors import ConfigurationError, DocumentError, InvalidInput, VerificationError
 
@@ -59,6 +61,9 @@ DEFAULT_BITS: Final = 3072
 
 MAX_BITS: Final = 4096
 """Beyond it a foreign key would only cost time."""
+
+SMALL_FACTORS_BELOW: Final = 1 << 18
+"""No modulus that is accepted has a factor below."""
 
 _SUBGROUP_MARK: Final = b"\0"
 """First byte of a subgroup key; a modulus has no leading zero."""
@@ -247,36 +252,50 @@ class PrivateKey:
         self._p_inverse: Any = gmpy2.invert(p, q)
 
     @classmethod
-    def generate_subgroup(cls, bits: int = DEFAULT_BITS) -> PrivateKey:
-        """A new subgroup key from the operating system's randomness (some seconds).
+    def generate(
+        cls, bits: int = DEFAULT_BITS, *, cores: int = 2, progress: Progress | None = None
+    ) -> PrivateKey:
+        """A new key from the operating system's randomness (some seconds).
+
+        Args:
+            cores: threads that search, each as fast as one core.
+            progress: called now and then with numbers tested, and to be tested on average; luck
+                decides when it ends.  What it raises cancels.
 
         Raises:
             InvalidInput: not an even number of bits between 2048 and 4096.
         """
         _require_bits(bits)
-        with _two_threads() as pool:
-            found = pool.map(generate_subgroup_prime, [bits // 2] * 2, [ORDER_BITS] * 2)
-            (p, a_p), (q, a_q) = found
-        return cls(p, q, (a_p, a_q))
+        p, q = search_together(
+            lambda: search_safe_primes(bits // 2),
+            2,
+            expected=2 * safe_primes.expected_tests(bits // 2),
+            cores=cores,
+            progress=progress,
+        )
+        return cls(p, q)
 
     @classmethod
-    def generate(cls, bits: int = DEFAULT_BITS) -> PrivateKey:
-        """A new key from the operating system's randomness (a few seconds).
+    def generate_subgroup(
+        cls, bits: int = DEFAULT_BITS, *, cores: int = 2, progress: Progress | None = None
+    ) -> PrivateKey:
+        """A new subgroup key from the operating system's randomness (some seconds).
+
+        Args:
+            cores, progress: as for :meth:`generate`.
 
         Raises:
             InvalidInput: not an even number of bits between 2048 and 4096.
         """
         _require_bits(bits)
-        found: set[int] = set()
-
-        def search(_: int) -> None:
-            for prime in search_safe_primes(bits // 2, lambda: len(found) >= 2):
-                found.add(prime)
-
-        with _two_threads() as pool:
-            list(pool.map(search, range(2)))  # both threads for both primes: luck is shared
-        p, q = sorted(found)[:2]
-        return cls(p, q)
+        (p, a_p), (q, a_q) = search_together(
+            lambda: search_subgroup_primes(bits // 2, ORDER_BITS),
+            2,
+            expected=2 * subgroup_primes.expected_tests(bits // 2, ORDER_BITS),
+            cores=cores,
+            progress=progress,
+        )
+        return cls(p, q, (a_p, a_q))
 
     @classmethod
     def from_bytes(cls, data: bytes, passphrase: str | None = None) -> PrivateKey:
@@ -393,11 +412,7 @@ def _subgroup_base(p: int, q: int, orders: tuple[int, int]) -> int:
 
 def _two_threads() -> ThreadPoolExecutor:
     """One thread per prime, really parallel as long as GMP computes."""
-    return ThreadPoolExecutor(2, initializer=_release_lock_while_computing)
-
-
-def _release_lock_while_computing() -> None:
-    gmpy2.get_context().allow_release_gil = True  # a setting of the calling thread only
+    return ThreadPoolExecutor(2, initializer=release_lock_while_computing)
 
 
 # --- ciphertexts ----------------------------------------------------------------------------------

@@ -16,14 +16,27 @@ from typing import Any, Final
 import gmpy2
 import numpy as np
 
-from stayput.crypto.safe_primes import residues_modulo, small_primes
+from stayput.crypto import prime_search
+from stayput.crypto.prime_search import inverses_modulo, odd_primes, residues_modulo, survivors
 
-_SIEVE_BELOW: Final = 1 << 18
-_WINDOW: Final = 1 << 16
+_SIEVE_BELOW: Final = 1 << 22
+_WINDOW: Final = 1 << 18
 
 
 def generate_subgroup_prime(bits: int, order_bits: int) -> tuple[int, int]:
     """A random prime of exactly ``bits`` bits, its two highest bits set, and its prime a.
+
+    Raises:
+        ValueError: lengths for which there is no such prime of use.
+    """
+    return next(found for found in search_subgroup_primes(bits, order_bits) if found is not None)
+
+
+def search_subgroup_primes(bits: int, order_bits: int) -> Iterator[tuple[int, int] | None]:
+    """Primes as :func:`generate_subgroup_prime` gives them, without end; each with an a of its own.
+
+    Yields:
+        None for each candidate that failed its tests, so that the caller can stop; else (p, a).
 
     Raises:
         ValueError: lengths for which there is no such prime of use.
@@ -40,7 +53,14 @@ def generate_subgroup_prime(bits: int, order_bits: int) -> tuple[int, int]:
         for cofactor in _candidates(start | 1, order):
             prime = 2 * order * cofactor + 1
             if prime.bit_length() == bits and has_subgroup(prime, order):
-                return prime, order
+                yield prime, order
+                break
+            yield None
+
+
+def expected_tests(bits: int, order_bits: int) -> int:
+    """Candidates that are tested on average for one prime."""
+    return prime_search.expected_tests(bits, bits - order_bits - 1, _SIEVE_BELOW)
 
 
 def has_subgroup(prime: int, order: int) -> bool:
@@ -60,15 +80,14 @@ def has_subgroup(prime: int, order: int) -> bool:
 
 def _candidates(start: int, order: int) -> Iterator[int]:
     """Odd b of one window such that neither b nor 2·order·b + 1 has a small factor."""
-    primes = small_primes(_SIEVE_BELOW)
-    first = residues_modulo(start, primes)
-    twice = 2 * residues_modulo(order, primes) % primes
-    alive = np.ones(_WINDOW, dtype=np.bool_)  # alive[k] stands for start + 2k
-    for prime, residue, slope in zip(primes.tolist(), first.tolist(), twice.tolist(), strict=True):
-        half = (prime + 1) // 2
-        alive[-residue * half % prime :: prime] = False
-        if slope:  # b = -1 / (2·order)
-            wanted = -pow(slope, -1, prime)
-            alive[(wanted - residue) * half % prime :: prime] = False
-    for k in np.nonzero(alive)[0].tolist():
+    primes = odd_primes(_SIEVE_BELOW)
+    residues = residues_modulo(start, primes)
+    twice = residues_modulo(2 * order, primes)
+    halves = (primes + np.uint64(1)) // np.uint64(2)  # 2^-1; position k stands for start + 2k
+    wanted = primes - inverses_modulo(twice, primes)  # b = -1 / (2·order)
+    struck = tuple(
+        (target + primes - residues) % primes * halves % primes
+        for target in (np.zeros_like(primes), wanted)
+    )
+    for k in survivors(primes, struck, _WINDOW):
         yield start + 2 * k
