@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from stayput import documents
+from stayput.cosigning import CosignedNotes
 from stayput.crypto import signing
 from stayput.crypto.signing import SigningKey
 from stayput.encryption import Addition, Context, digest_ciphertexts
@@ -111,6 +112,7 @@ class Coordinator:
         self._session = Session()
         self._tree = merkle.CompactRange()
         self._positions: dict[bytes, int] = {}
+        self._cosigned = CosignedNotes(members.log_origin, key)
         self._additions: dict[tuple[bytes, Round], _RunningSum] = {}
         self._progress: dict[bytes, int] = {}
         self.on_append: Callable[[], None] = lambda: None
@@ -131,6 +133,7 @@ class Coordinator:
                 raise NotFound(f"the log has {self._session.size} entries")
             entries = self._journal.read(start, MAX_PAGE)
             checkpoint = self._journal.checkpoint()
+            cosigned = self._cosigned.page(start)
         total = 0
         for position, entry in enumerate(entries):
             total += len(entry)
@@ -139,7 +142,24 @@ class Coordinator:
             ):  # a page that does not advance looks like a fork
                 entries = entries[:position]
                 break
-        return LogPage(start, entries, checkpoint)
+        return LogPage(start, entries, checkpoint, cosigned)
+
+    def submit_cosignatures(self, caller: Member, notes: tuple[bytes, ...]) -> None:
+        """A holder or auditor, of checkpoints of this log that it has verified."""
+        with self._lock:
+            merged = self._cosigned.merge(notes, self._members, caller.name)
+            if not merged:
+                return
+            self._journal.replace(
+                {("cosigned", size.to_bytes(8, "big")): note for size, note in merged.items()}
+            )
+            self._cosigned.believe(merged, self._members)
+        self.on_append()
+
+    def read_tile(self, caller: Member, path: str) -> bytes:
+        """Any member."""
+        del caller
+        raise NotFound(f"the log publishes no {path[:80]}")
 
     def _load(self) -> None:
         checkpoint = self._journal.checkpoint()
@@ -155,6 +175,11 @@ class Coordinator:
                 "the stored log is not the one this coordinator signed",
                 hint="restore the whole folder from one backup; never mix files of two moments",
             )
+        stored = {
+            int.from_bytes(key, "big"): self._journal.get("cosigned", key)
+            for key in self._journal.keys("cosigned")
+        }
+        self._cosigned.believe(stored, self._members)
         now = self._clock()
         for run in self._session.open_runs():
             self._progress[run] = now
@@ -164,6 +189,7 @@ class Coordinator:
         self._session.replay(entry)
         self._positions[hashlib.sha256(entry).digest()] = self._tree.size
         self._tree.append(merkle.leaf_hash(entry))
+        self._cosigned.append(merkle.leaf_hash(entry))
 
     def _append(self, entry: bytes, stored: Documents | None = None) -> int:
         """Admit, sign the new checkpoint, store it all durably, then believe it."""
@@ -177,6 +203,7 @@ class Coordinator:
         self._journal.append(admitted.index, (entry,), checkpoint, stored)
         self._session.apply(admitted)
         self._tree = tree
+        self._cosigned.append(merkle.leaf_hash(entry))
         self._positions[hashlib.sha256(entry).digest()] = admitted.index
         run = getattr(admitted.step, "run", None)
         if run is not None:
@@ -379,10 +406,12 @@ class Coordinator:
             return index
 
     def get_contribution(self, caller: Member, run: bytes, round: Round, holder: str) -> bytes:
-        """The scenario's checker, who adds the parts again (C-1); masked, they say nothing."""
+        """Checker and participants, who add the parts again (C-1, N-7); masked, they say
+        nothing."""
         with self._lock:
             state = self._run_of(run, caller)
-            if caller.name != state.checker or holder not in state.ordered.participants:
+            adding = (state.checker, *state.ordered.participants)
+            if caller.name not in adding or holder not in state.ordered.participants:
                 raise NotFound("no such contribution for this party")
             found = self._journal.find("contribution", _round_key(run, round, holder))
         if found is None:

@@ -38,8 +38,15 @@ class LocalLink:
         self._core = core
         self._caller = caller
 
-    def read_log(self, start: int, wait_ms: int) -> LogPage:
+    def read_log(self, start: int, wait_ms: int, known: bytes = b"") -> LogPage:
+        del known  # nobody waits here
         return self._core().read_log(self._caller, start, wait_ms)
+
+    def read_tile(self, path: str) -> bytes:
+        return self._core().read_tile(self._caller, path)
+
+    def submit_cosignatures(self, notes: tuple[bytes, ...]) -> None:
+        self._core().submit_cosignatures(self._caller, notes)
 
     def propose_scenario(self, step: bytes, scenario: bytes) -> int:
         return self._core().propose_scenario(self._caller, step, scenario)

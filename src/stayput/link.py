@@ -11,6 +11,7 @@ Every call is idempotent: the same call again gives the same answer.  Calls rais
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from typing import Protocol
 
 from stayput.steps import Round
@@ -18,17 +19,48 @@ from stayput.steps import Round
 
 @dataclasses.dataclass(frozen=True)
 class LogPage:
-    """Leaf bytes of entries ``start``, ``start + 1``, … and the newest signed checkpoint."""
+    """Leaf bytes of entries ``start``, ``start + 1``, … and the newest signed checkpoint.
+
+    ``cosigned`` are notes signed by the log, of this checkpoint's size or smaller: for every key of
+    a cosigner the newest that it has cosigned, and of those larger than ``start`` the first few
+    (:data:`NOTES_PER_PAGE`).
+    """
 
     start: int
     entries: tuple[bytes, ...]
     checkpoint: bytes
+    cosigned: tuple[bytes, ...] = ()
+
+    @property
+    def cosigned_digest(self) -> bytes:
+        """Names the cosigned notes, for who asks to be told of others; empty without any."""
+        return digest_notes(self.cosigned)
+
+
+NOTES_PER_PAGE = 16
+"""Cosigned notes above ``start`` in one page: the first one answers who asks about one entry."""
+
+
+def digest_notes(notes: tuple[bytes, ...]) -> bytes:
+    """A digest of a list of notes; empty for the empty list."""
+    if not notes:
+        return b""
+    # Each digest has one length, so no two lists run together.
+    return hashlib.sha256(b"".join(hashlib.sha256(note).digest() for note in notes)).digest()
 
 
 class CoordinatorLink(Protocol):
-    """Calls a party makes; ``step`` is always the envelope of the signed step of that name."""
+    """Calls a party makes; ``step`` is always the envelope of the signed step of that name.
 
-    def read_log(self, start: int, wait_ms: int) -> LogPage: ...
+    ``read_log`` waits up to ``wait_ms`` for entries from ``start`` on, or for other cosigned notes
+    than those of which the caller gives the digest (``known``).  ``submit_cosignatures`` takes
+    notes of checkpoints with the caller's own cosignatures, with or without the log's signature.
+    ``read_tile`` gives a file of the published log (C2SP tlog-tiles) by its path.
+    """
+
+    def read_log(self, start: int, wait_ms: int, known: bytes = b"") -> LogPage: ...
+    def read_tile(self, path: str) -> bytes: ...
+    def submit_cosignatures(self, notes: tuple[bytes, ...]) -> None: ...
     def propose_scenario(self, step: bytes, scenario: bytes) -> int: ...
     def get_scenario(self, scenario: bytes) -> bytes: ...
     def review_scenario(self, step: bytes) -> int: ...

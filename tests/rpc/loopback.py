@@ -58,17 +58,29 @@ class Core:
         self.on_append: Callable[[], None] = lambda: None
         self.calls: list[tuple[str, str, tuple[Any, ...]]] = []
         self.log: list[bytes] = [b"entry 0"]
+        self.cosigned: tuple[bytes, ...] = ()
         self.failure: Exception | None = None
 
     def append(self, entry: bytes) -> None:
         self.log.append(entry)
         self.on_append()
 
+    def cosign(self, *notes: bytes) -> None:
+        self.cosigned = notes
+        self.on_append()
+
     def read_log(self, caller: Member, start: int, wait_ms: int = 0) -> LogPage:
         self._note("read_log", caller, start)
         if start > len(self.log):
             raise NotFound("beyond the end")
-        return LogPage(start, tuple(self.log[start:]), b"checkpoint")
+        return LogPage(start, tuple(self.log[start:]), b"checkpoint", self.cosigned)
+
+    def read_tile(self, caller: Member, path: str) -> bytes:
+        self._note("read_tile", caller, path)
+        return b"32 bytes"
+
+    def submit_cosignatures(self, caller: Member, notes: tuple[bytes, ...]) -> None:
+        self._note("submit_cosignatures", caller, notes)
 
     def propose_scenario(self, caller: Member, step: bytes, scenario: bytes) -> int:
         return self._note("propose_scenario", caller, step, scenario)

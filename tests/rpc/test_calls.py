@@ -16,6 +16,7 @@ from stayput.errors import (
     PermissionDenied,
     Unavailable,
 )
+from stayput.link import digest_notes
 from stayput.rpc import methods as adapter
 from stayput.rpc import wire
 from stayput.rpc.credentials import MAX_MESSAGE_BYTES
@@ -24,6 +25,8 @@ from stayput.steps import Role, Round
 from stayput.v1 import services_pb2 as pb
 
 CALLS: dict[str, tuple[str, tuple[Any, ...], Any]] = {
+    "LogService/ReadTile": ("read_tile", ("tile/0/000",), b"32 bytes"),
+    "LogService/SubmitCosignatures": ("submit_cosignatures", ((b"note", b"other"),), None),
     "ScenarioService/ProposeScenario": ("propose_scenario", (b"s", b"doc"), int),
     "ScenarioService/GetScenario": ("get_scenario", (b"digest",), b"the scenario"),
     "ScenarioService/ReviewScenario": ("review_scenario", (b"s",), int),
@@ -103,6 +106,40 @@ def test_reading_waits_for_news_and_not_longer(server: Running) -> None:
         assert link.read_log(1, 30_000).entries == (b"news",)
         assert time.monotonic() - begin < 5
         timer.join()
+
+
+def test_a_cosignature_is_news_for_who_does_not_know_it(server: Running) -> None:
+    with server.link("north") as link:
+        server.core.cosigned = (b"note 1", b"note 2")
+        begin = time.monotonic()
+        page = link.read_log(1, 30_000)  # it came before we asked: nobody has to wait
+        assert page.entries == ()
+        assert page.cosigned == (b"note 1", b"note 2")
+        assert time.monotonic() - begin < 5
+
+        begin = time.monotonic()
+        assert link.read_log(1, 300, page.cosigned_digest).cosigned == page.cosigned
+        assert 0.29 <= time.monotonic() - begin < 5
+
+        timer = threading.Timer(0.2, server.core.cosign, (b"note 3",))
+        timer.start()
+        begin = time.monotonic()
+        assert link.read_log(1, 30_000, page.cosigned_digest).cosigned == (b"note 3",)
+        assert time.monotonic() - begin < 5
+        timer.join()
+        server.core.cosigned = ()
+
+
+def test_a_digest_of_notes_names_each_list_by_another_name() -> None:
+    lists = [(), (b"",), (b"", b""), (b"ab",), (b"a", b"b"), (b"b", b"a")]
+    assert len({digest_notes(notes) for notes in lists}) == len(lists)
+
+
+def test_many_notes_at_once_are_refused(server: Running) -> None:
+    with server.link("north") as link:
+        link.submit_cosignatures((b"note",) * adapter.MAX_NOTES)
+        with pytest.raises(InvalidInput):
+            link.submit_cosignatures((b"note",) * (adapter.MAX_NOTES + 1))
 
 
 def test_many_wait_at_the_same_time_and_all_are_told(server: Running) -> None:

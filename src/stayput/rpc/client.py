@@ -109,11 +109,19 @@ class GrpcLink:
 
     # --- the link ---------------------------------------------------------------------------------
 
-    def read_log(self, start: int, wait_ms: int) -> LogPage:
-        request = pb.ReadLogRequest(start=start, wait_ms=wait_ms)
+    def read_log(self, start: int, wait_ms: int, known: bytes = b"") -> LogPage:
+        request = pb.ReadLogRequest(start=start, wait_ms=wait_ms, known=known)
         timeout = CALL_SECONDS + wait_ms / 1000
         page = self._call("LogService/ReadLog", request, pb.ReadLogResponse, timeout)
-        return LogPage(start, tuple(page.entries), page.checkpoint)
+        return LogPage(start, tuple(page.entries), page.checkpoint, tuple(page.cosigned))
+
+    def read_tile(self, path: str) -> bytes:
+        request = pb.ReadTileRequest(path=path)
+        return self._call("LogService/ReadTile", request, pb.ReadTileResponse).data
+
+    def submit_cosignatures(self, notes: tuple[bytes, ...]) -> None:
+        request = pb.SubmitCosignaturesRequest(notes=notes)
+        self._call("LogService/SubmitCosignatures", request, pb.SubmitCosignaturesResponse)
 
     def propose_scenario(self, step: bytes, scenario: bytes) -> int:
         request = pb.ProposeScenarioRequest(step=step, scenario=scenario)

@@ -26,6 +26,7 @@ from grpc_reflection.v1alpha import reflection
 
 from stayput.errors import ConfigurationError, StayputError, VerificationError
 from stayput.identity import Identity, parse_address, verify_membership
+from stayput.link import digest_notes
 from stayput.membership import Members
 from stayput.rpc import credentials, status
 from stayput.rpc.methods import MAX_WAIT_MS, METHODS, CoordinatorCore, answer, parse_request
@@ -207,7 +208,7 @@ class Listener:
             news = self._news  # taken before reading: an append in between is not missed
             page: Message = await self._in_thread(answer, self._core, method, caller, request)
             left = until - loop.time()
-            if getattr(page, "entries", ()) or left <= 0 or self._stopping:
+            if _is_news(page, request.known) or left <= 0 or self._stopping:
                 return page
             await _wait_for(news, left)
 
@@ -273,6 +274,12 @@ class _MembersOnly(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         except VerificationError as error:
             _LOG.info("refused %s: %s", context.peer(), error)
             await _abort(context, status.UNKNOWN_PEER)
+
+
+def _is_news(page: Message, known: bytes) -> bool:
+    """Whether a page has entries, or other cosigned notes than the caller knows."""
+    cosigned = tuple(getattr(page, "cosigned", ()))
+    return bool(getattr(page, "entries", ())) or digest_notes(cosigned) != known
 
 
 async def _abort(context: Context, failed: status.Status) -> NoReturn:

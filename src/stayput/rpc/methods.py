@@ -18,23 +18,29 @@ from google.protobuf.message import DecodeError, Message
 
 from stayput.errors import InvalidInput, PermissionDenied
 from stayput.link import LogPage
-from stayput.steps import Member, Role, Round
+from stayput.steps import COSIGNING_ROLES, Member, Role, Round
 from stayput.v1 import services_pb2 as pb
 
 MAX_WAIT_MS = 30_000
 """Longest wait of one ``ReadLog``; services.proto says so."""
 
 
+MAX_NOTES = 256
+"""Most notes of one ``SubmitCosignatures``; services.proto says so."""
+
+
 class CoordinatorCore(Protocol):
     """The coordinator behind the wire: the calls of the link, and who makes them.
 
     Every call may block; none waits for anything but its own disk.  The core calls ``on_append``,
-    from any thread, when the log may have grown.
+    from any thread, when the log may have grown or another cosignature has come.
     """
 
     on_append: Callable[[], None]
 
     def read_log(self, caller: Member, start: int, wait_ms: int = 0) -> LogPage: ...
+    def read_tile(self, caller: Member, path: str) -> bytes: ...
+    def submit_cosignatures(self, caller: Member, notes: tuple[bytes, ...]) -> None: ...
     def propose_scenario(self, caller: Member, step: bytes, scenario: bytes) -> int: ...
     def get_scenario(self, caller: Member, scenario: bytes) -> bytes: ...
     def review_scenario(self, caller: Member, step: bytes) -> int: ...
@@ -65,7 +71,18 @@ class Method:
 
 def _read_log(core: CoordinatorCore, caller: Member, request: pb.ReadLogRequest) -> Message:
     page = core.read_log(caller, request.start)
-    return pb.ReadLogResponse(entries=page.entries, checkpoint=page.checkpoint)
+    return pb.ReadLogResponse(
+        entries=page.entries, checkpoint=page.checkpoint, cosigned=page.cosigned
+    )
+
+
+def _submit_cosignatures(
+    core: CoordinatorCore, caller: Member, request: pb.SubmitCosignaturesRequest
+) -> Message:
+    if len(request.notes) > MAX_NOTES:
+        raise InvalidInput(f"at most {MAX_NOTES} notes are taken at once")
+    core.submit_cosignatures(caller, tuple(request.notes))
+    return pb.SubmitCosignaturesResponse()
 
 
 def _submit_contribution(
@@ -101,6 +118,16 @@ _PARTIES = frozenset({Role.USER, Role.HOLDER, Role.CHECKER})
 
 METHODS: dict[str, Method] = {
     "LogService/ReadLog": Method(pb.ReadLogRequest, _ANY, _read_log),
+    "LogService/ReadTile": Method(
+        pb.ReadTileRequest,
+        _ANY,
+        lambda core, caller, request: pb.ReadTileResponse(
+            data=core.read_tile(caller, request.path)
+        ),
+    ),
+    "LogService/SubmitCosignatures": Method(
+        pb.SubmitCosignaturesRequest, COSIGNING_ROLES, _submit_cosignatures
+    ),
     "ScenarioService/ProposeScenario": Method(
         pb.ProposeScenarioRequest,
         _USER,
@@ -153,7 +180,9 @@ METHODS: dict[str, Method] = {
     "RunService/SubmitContribution": Method(
         pb.SubmitContributionRequest, _HOLDER, _submit_contribution
     ),
-    "RunService/GetContribution": Method(pb.GetContributionRequest, _CHECKER, _get_contribution),
+    "RunService/GetContribution": Method(
+        pb.GetContributionRequest, _HOLDER | _CHECKER, _get_contribution
+    ),
     "RunService/SubmitVerdict": Method(
         pb.SubmitVerdictRequest,
         _CHECKER,

@@ -28,6 +28,8 @@ _DIGEST = "digest"
 
 KINDS: dict[str, tuple[str, str]] = {
     "LogService/ReadLog": ("log position", "log entries"),
+    "LogService/ReadTile": ("file name", "part of the log"),
+    "LogService/SubmitCosignatures": ("cosignatures", "acknowledgement"),
     "ScenarioService/ProposeScenario": (_STEP + " and scenario", _INDEX),
     "ScenarioService/GetScenario": (_DIGEST, "scenario"),
     "ScenarioService/ReviewScenario": (_STEP, _INDEX),

@@ -121,6 +121,11 @@ class Journal:
         with self._database.transaction() as connection:
             _insert_documents(connection, stored, "IGNORE")
 
+    def replace(self, stored: Documents) -> None:
+        """Store several documents, durably and together, in place of what is there."""
+        with self._database.transaction() as connection:
+            _insert_documents(connection, stored, "REPLACE")
+
     def keys(self, kind: str) -> tuple[bytes, ...]:
         """Keys of all documents of a kind."""
         with self._database.reading() as connection:

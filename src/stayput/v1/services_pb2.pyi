@@ -7,20 +7,46 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ReadLogRequest(_message.Message):
-    __slots__ = ("start", "wait_ms")
+    __slots__ = ("start", "wait_ms", "known")
     START_FIELD_NUMBER: _ClassVar[int]
     WAIT_MS_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
     start: int
     wait_ms: int
-    def __init__(self, start: _Optional[int] = ..., wait_ms: _Optional[int] = ...) -> None: ...
+    known: bytes
+    def __init__(self, start: _Optional[int] = ..., wait_ms: _Optional[int] = ..., known: _Optional[bytes] = ...) -> None: ...
 
 class ReadLogResponse(_message.Message):
-    __slots__ = ("entries", "checkpoint")
+    __slots__ = ("entries", "checkpoint", "cosigned")
     ENTRIES_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    COSIGNED_FIELD_NUMBER: _ClassVar[int]
     entries: _containers.RepeatedScalarFieldContainer[bytes]
     checkpoint: bytes
-    def __init__(self, entries: _Optional[_Iterable[bytes]] = ..., checkpoint: _Optional[bytes] = ...) -> None: ...
+    cosigned: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, entries: _Optional[_Iterable[bytes]] = ..., checkpoint: _Optional[bytes] = ..., cosigned: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class ReadTileRequest(_message.Message):
+    __slots__ = ("path",)
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    def __init__(self, path: _Optional[str] = ...) -> None: ...
+
+class ReadTileResponse(_message.Message):
+    __slots__ = ("data",)
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+
+class SubmitCosignaturesRequest(_message.Message):
+    __slots__ = ("notes",)
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    notes: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, notes: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class SubmitCosignaturesResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class ProposeScenarioRequest(_message.Message):
     __slots__ = ("step", "scenario")

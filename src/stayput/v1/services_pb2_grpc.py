@@ -40,6 +40,16 @@ class LogServiceStub:
                 request_serializer=stayput_dot_v1_dot_services__pb2.ReadLogRequest.SerializeToString,
                 response_deserializer=stayput_dot_v1_dot_services__pb2.ReadLogResponse.FromString,
                 _registered_method=True)
+        self.ReadTile = channel.unary_unary(
+                '/stayput.v1.LogService/ReadTile',
+                request_serializer=stayput_dot_v1_dot_services__pb2.ReadTileRequest.SerializeToString,
+                response_deserializer=stayput_dot_v1_dot_services__pb2.ReadTileResponse.FromString,
+                _registered_method=True)
+        self.SubmitCosignatures = channel.unary_unary(
+                '/stayput.v1.LogService/SubmitCosignatures',
+                request_serializer=stayput_dot_v1_dot_services__pb2.SubmitCosignaturesRequest.SerializeToString,
+                response_deserializer=stayput_dot_v1_dot_services__pb2.SubmitCosignaturesResponse.FromString,
+                _registered_method=True)
 
 
 class LogServiceServicer:
@@ -47,7 +57,22 @@ class LogServiceServicer:
     """
 
     def ReadLog(self, request, context):
-        """Entries from `start` on, with the newest checkpoint. Waits up to `wait_ms` if there are none.
+        """Entries from `start` on, with the newest checkpoint and cosigned ones. Waits up to `wait_ms` if
+        there are no entries and the caller knows the cosigned checkpoints.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadTile(self, request, context):
+        """A file of the log as it is published (C2SP tlog-tiles).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitCosignatures(self, request, context):
+        """Cosignatures of checkpoints, by the holder or auditor who calls.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -60,6 +85,16 @@ def add_LogServiceServicer_to_server(servicer, server):
                     servicer.ReadLog,
                     request_deserializer=stayput_dot_v1_dot_services__pb2.ReadLogRequest.FromString,
                     response_serializer=stayput_dot_v1_dot_services__pb2.ReadLogResponse.SerializeToString,
+            ),
+            'ReadTile': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadTile,
+                    request_deserializer=stayput_dot_v1_dot_services__pb2.ReadTileRequest.FromString,
+                    response_serializer=stayput_dot_v1_dot_services__pb2.ReadTileResponse.SerializeToString,
+            ),
+            'SubmitCosignatures': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitCosignatures,
+                    request_deserializer=stayput_dot_v1_dot_services__pb2.SubmitCosignaturesRequest.FromString,
+                    response_serializer=stayput_dot_v1_dot_services__pb2.SubmitCosignaturesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +125,60 @@ class LogService:
             '/stayput.v1.LogService/ReadLog',
             stayput_dot_v1_dot_services__pb2.ReadLogRequest.SerializeToString,
             stayput_dot_v1_dot_services__pb2.ReadLogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadTile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stayput.v1.LogService/ReadTile',
+            stayput_dot_v1_dot_services__pb2.ReadTileRequest.SerializeToString,
+            stayput_dot_v1_dot_services__pb2.ReadTileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitCosignatures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stayput.v1.LogService/SubmitCosignatures',
+            stayput_dot_v1_dot_services__pb2.SubmitCosignaturesRequest.SerializeToString,
+            stayput_dot_v1_dot_services__pb2.SubmitCosignaturesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,126 @@
+"""Cosigning: which checkpoints are cosigned, by whom, and what a cosignature counts for.
+
+Holders and auditors cosign checkpoints with two keys each (clause W-1): the *witness* key states
+that the log only grew, the *auditor* key that its entries obey the rules and that the sums of one's
+own runs are right.  Of each size of the log there is one text to sign (origin, size, root), so the
+lines of all cosigners come together on one note.  *Milestones* are the sizes on which that matters.
+
+:class:`CosignedNotes` is the coordinator's collection, :class:`Standing` what a reader knows of one
+member.  Not here: deciding what to cosign (:mod:`stayput.witness`), which cosignatures a party
+waits for (:mod:`stayput.replica` and the cores), signatures themselves (:mod:`stayput.tlog`).
+
+What leaks: cosignatures say when a member was up to date; every member sees them.
+"""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+from stayput.errors import VerificationError
+from stayput.link import NOTES_PER_PAGE
+from stayput.membership import Members
+from stayput.steps import ResultReleased, RunOrdered, ScenarioSealed, Step, SumFormed
+from stayput.tlog import merkle
+from stayput.tlog.checkpoint import (
+    Checkpoint,
+    parse_checkpoint_text,
+    sign_checkpoint,
+    verify_cosigned,
+)
+from stayput.tlog.note import Signer, add_signatures, verify_note
+
+MILESTONES: tuple[type, ...] = (ScenarioSealed, RunOrdered, SumFormed, ResultReleased)
+"""Steps after which everybody cosigns exactly the tree that ends with them."""
+
+
+def is_milestone(step: Step) -> bool:
+    """Whether the tree that ends with this step is cosigned by everybody."""
+    return isinstance(step, MILESTONES)
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """The largest size of our own tree that a member has cosigned with each of its keys."""
+
+    witness: int = 0
+    auditor: int = 0
+
+    @property
+    def size(self) -> int:
+        """The largest size that it has cosigned with both."""
+        return min(self.witness, self.auditor)
+
+
+class CosignedNotes:
+    """The cosignatures of one log, merged into one note for each size.
+
+    Args:
+        origin: of the log.
+        key: the log's own; it signs every note, since a note without its signature is none.
+    """
+
+    def __init__(self, origin: str, key: Signer) -> None:
+        self._origin = origin
+        self._key = key
+        self._tree = merkle.Tree()
+        self._notes: dict[int, bytes] = {}
+        self._sizes: list[int] = []
+        self._newest: dict[str, int] = {}
+
+    def append(self, leaf: bytes) -> None:
+        """The log has one more entry, of this leaf hash."""
+        self._tree.append(leaf)
+
+    def merge(self, notes: Iterable[bytes], members: Members, caller: str) -> Mapping[int, bytes]:
+        """The notes, by size, that a cosigner's own lines change; nothing is believed yet.
+
+        Args:
+            notes: untrusted; other lines than the caller's are not looked at.
+
+        Raises:
+            DocumentError: no note of a checkpoint.
+            VerificationError: no cosignature of the caller's, one that does not hold, another log,
+                or not the tree of this log.
+        """
+        merged: dict[int, bytes] = {}
+        for data in notes:
+            note = verify_note(data, members.cosigners([caller]))
+            checkpoint = parse_checkpoint_text(note.text)
+            self._require_ours(checkpoint)
+            size = checkpoint.size
+            before = merged.get(size) or self._notes.get(size) or self._signed(checkpoint)
+            after = add_signatures(before, note.lines)
+            if after != self._notes.get(size):
+                merged[size] = after
+        return merged
+
+    def _require_ours(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.origin != self._origin:
+            raise VerificationError("the checkpoint is of another log")
+        ours = 0 < checkpoint.size <= self._tree.size
+        if not ours or self._tree.root(checkpoint.size) != checkpoint.root:
+            raise VerificationError(
+                "the cosigned checkpoint is of another history than this log's",
+                hint="one of the two copies was altered or restored: compare them before going on",
+            )
+
+    def _signed(self, checkpoint: Checkpoint) -> bytes:
+        return sign_checkpoint(checkpoint, self._key)
+
+    def believe(self, notes: Mapping[int, bytes], members: Members) -> None:
+        """Take notes that are stored."""
+        for size, data in notes.items():
+            if size not in self._notes:
+                bisect.insort(self._sizes, size)
+            self._notes[size] = data
+            found = verify_cosigned(data, self._origin, members.log_verifier, members.cosigners())
+            for name in found.times:
+                self._newest[name] = max(size, self._newest.get(name, 0))
+
+    def page(self, start: int) -> tuple[bytes, ...]:
+        """For every cosigner's key its newest note, and the first few above ``start``, by size."""
+        first = bisect.bisect_right(self._sizes, start)
+        sizes = {*self._newest.values(), *self._sizes[first : first + NOTES_PER_PAGE]}
+        return tuple(self._notes[size] for size in sorted(sizes))
