@@ -363,7 +363,9 @@ class Client:
             raise VerificationError("the coordinator sent a result that the log does not release")
         if sealed_digest(sealed) != state.released.sealed:
             raise VerificationError("the coordinator sent other bytes than the released ones")
-        result = sealing.unseal(self.identity.agreement_key, sealed, seal_info(run))
+        then = self.replica.session.members_at(state.entries[0])  # our keys may have rotated since
+        key = self.identity.agreement_key_of(then[self.identity.name].agreement_key)
+        result = sealing.unseal(key, sealed, seal_info(run))
         bundle = bundle_release(
             self.replica.session,
             self.replica.entries,

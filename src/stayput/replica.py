@@ -32,7 +32,7 @@ class Replica:
     """
 
     def __init__(self, members: Members, mirror: Mirror) -> None:
-        self.members = members
+        self._pinned = members
         self._mirror = mirror
         self._load()
 
@@ -52,6 +52,11 @@ class Replica:
                     hint="keep the folder as evidence; restore it from a backup, or start a new "
                     "copy by moving journal.db away",
                 ) from None
+
+    @property
+    def members(self) -> Members:
+        """The members as of the newest entry held; the pinned ones before there is any."""
+        return self.session.members or self._pinned
 
     @property
     def size(self) -> int:
