@@ -7,10 +7,8 @@ import random
 import pytest
 
 from stayput.crypto.safe_primes import (
-    expected_tests,
     generate_safe_prime,
     is_safe_prime,
-    search_safe_primes,
 )
 
 
