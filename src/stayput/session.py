@@ -30,8 +30,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from stayput.crypto import signing
 from stayput.encryption import digest_ciphertexts
@@ -185,6 +185,37 @@ class RunState:
         self.failure = reason
 
 
+class Claim(NamedTuple):
+    """What an entry says, read without the log.
+
+    ``key`` is the public key under which its signature was found to hold, ``None`` if that was not
+    tried: reading claims can be shared out over processes, since it needs no state.
+    """
+
+    step: Step
+    key: bytes | None = None
+
+
+def read_claim(entry: bytes, keys: Mapping[str, bytes] | None = None) -> Claim:
+    """Read an entry as far as that goes without the log.
+
+    Args:
+        entry: untrusted leaf bytes.
+        keys: public keys by fingerprint.  If the entry claims one of them, the signature is
+            verified under it; what that key may sign is for :meth:`Session.attribute` to say.
+
+    Raises:
+        DocumentError: the bytes are no step.
+        VerificationError: the signature does not hold under the key that the entry claims.
+    """
+    envelope = signing.parse_envelope(entry)
+    step: Step = signing.peek(envelope, STEP_CLASSES)
+    key = None if keys is None else keys.get(envelope.key_id)
+    if key is not None:
+        signing.verify_envelope(envelope, key)
+    return Claim(step, key)
+
+
 @dataclasses.dataclass(frozen=True)
 class Admitted:
     """An entry that was verified and may be applied to the session that admitted it, next."""
@@ -219,9 +250,9 @@ class Session:
                 scenarios left out); the next index by default.
 
         1. The envelope is canonical and holds one of the known steps.
-        2. The log is not frozen (K-5).
-        3. The signer is the member whom the step names, in the role that may take it (L-2).
-        4. The signature holds, under the member's present key.
+        2. The signer is the member whom the step names, in the role that may take it (L-2).
+        3. The signature holds, under the member's present key.
+        4. The log is not frozen (K-5).
         5. The rules of the step hold in the present state.
 
         Raises:
@@ -229,28 +260,45 @@ class Session:
             VerificationError: the signature does not hold.
             RuleViolation: the protocol forbids the step now.
         """
+        return self.judge(self.attribute(entry, index=index))
+
+    def attribute(
+        self, entry: bytes, claim: Claim | None = None, *, index: int | None = None
+    ) -> Admitted:
+        """Whose step an entry is: points 1 to 3 of :meth:`admit`.
+
+        Args:
+            claim: what :func:`read_claim` made of exactly this entry, if somebody has read it.
+        """
         position = self.size if index is None else index
-        envelope = signing.parse_envelope(entry)
-        step: Step = signing.peek(envelope, STEP_CLASSES)
+        step, key = read_claim(entry) if claim is None else claim
         if isinstance(step, MemberList):
             self._admit_member_list(entry, position)
             return Admitted(step, position, entry)
         members = self._known_members()
-        if self.frozen is not None:
-            raise RuleViolation(
-                "the log is frozen: nothing may follow",
-                clause="K-5",
-                hint="ask the coordinator for the successor log, and join that",
-            )
         name, role = signer_of(step, members)
         member = members.get(name)
         if member is None or member.role is not role:
             raise RuleViolation(
                 f"{name} is no {role.name.lower()} of this consortium", clause="L-2"
             )
-        signed = signing.verify(entry, type(step), member.signing_key)
-        _RULES[type(step)](self, signed.doc)
-        return Admitted(signed.doc, position, entry)
+        if key != member.signing_key:
+            signing.verify_envelope(signing.parse_envelope(entry), member.signing_key)
+        return Admitted(step, position, entry)
+
+    def judge(self, attributed: Admitted) -> Admitted:
+        """Whether the protocol allows the step now: points 4 and 5 of :meth:`admit`."""
+        step = attributed.step
+        if isinstance(step, MemberList):
+            return attributed
+        if self.frozen is not None:
+            raise RuleViolation(
+                "the log is frozen: nothing may follow",
+                clause="K-5",
+                hint="ask the coordinator for the successor log, and join that",
+            )
+        _RULES[type(step)](self, step)
+        return attributed
 
     def _admit_member_list(self, entry: bytes, position: int) -> None:
         if self.size or position:
@@ -347,6 +395,16 @@ class Session:
             yield Judge(run_id)
         elif run.phase is RunPhase.FINISHING and party == run.checker:
             yield Release(run_id)
+
+    def forget_parts(self, run_id: bytes) -> None:
+        """Drop what no later rule looks at of a run that is over: for readers of long logs."""
+        run = self.runs[run_id]
+        if run.over:
+            for parts in run.contributions.values():
+                parts.clear()
+            run.sums.clear()
+            run.entries.clear()
+            run.verdict = None
 
     def open_runs(self) -> tuple[bytes, ...]:
         """Runs that are neither released nor failed, oldest first."""

@@ -136,17 +136,18 @@ class _Plain:
     """
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            value = getattr(self, field.name)
-            if isinstance(value, int) and field.name in _MOMENTS:
-                _require_moment(value)
-            for item in value if isinstance(value, tuple) else (value,):
-                if isinstance(item, bytes):
-                    _require_length(field.name, item)
-            if isinstance(value, tuple) and any(isinstance(item, enum.Enum) for item in value):
-                codes = [item.value for item in value]
+        for name, value in vars(self).items():
+            if isinstance(value, bytes):
+                _require_length(name, value)
+            elif isinstance(value, tuple):
+                for item in value:
+                    if isinstance(item, bytes):
+                        _require_length(name, item)
+                codes = [item.value for item in value if isinstance(item, enum.Enum)]
                 if codes != sorted(set(codes)):
-                    raise ValueError(f"{field.name} are in order, each once")
+                    raise ValueError(f"{name} are in order, each once")
+            elif isinstance(value, int) and name in _MOMENTS:
+                _require_moment(value)
 
 
 def _require_length(name: str, value: bytes) -> None:
