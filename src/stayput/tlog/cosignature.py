@@ -16,9 +16,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from stayput.crypto import signing
 from stayput.errors import VerificationError
 from stayput.tlog import note
@@ -78,10 +75,8 @@ class CosignatureVerifier:
         """
         time = signature_time(signature)
         try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(
-                signature[_TIME_BYTES:], _message(text, time)
-            )
-        except (InvalidSignature, ValueError):
+            signing.verify_signature(self.public, _message(text, time), signature[_TIME_BYTES:])
+        except VerificationError:
             raise VerificationError(f"the cosignature of {self.name} does not hold") from None
         return time
 
