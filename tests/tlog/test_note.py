@@ -226,3 +226,80 @@ def test_base64_has_one_form(text: str) -> None:
     except DocumentError:
         return
     assert base64.b64encode(data).decode() == text
+
+
+# --- adding signatures ----------------------------------------------------------------------------
+
+
+def stranger(name: str, signature: bytes = bytes(64), key_id: bytes = b"\x01\x02\x03\x04") -> bytes:
+    return f"\u2014 {name} {base64.b64encode(key_id + signature).decode()}\n".encode()
+
+
+LINES = [stranger(f"example.org/{letter}") for letter in "dacb"]
+
+
+@given(order=st.permutations(LINES), split=st.integers(0, 4))
+def test_the_order_of_adding_does_not_matter(order: list[bytes], split: int) -> None:
+    start = f"n\n\n{stranger('z').decode()}{stranger('n').decode()}".encode()
+    merged = note.add_signatures(note.add_signatures(start, order[:split]), order[split:])
+    assert merged == b"n\n\n" + stranger("n") + b"".join(sorted(LINES)) + stranger("z")
+    assert note.add_signatures(merged, order) == merged
+
+
+def test_the_author_stands_first_also_with_two_keys(key) -> None:
+    data = note.sign_note("example.org/log\n1\n", "example.org/log", key)
+    second = stranger("example.org/log", key_id=b"\xff\xff\xff\xff")
+    merged = note.add_signatures(data, [stranger("a"), second])
+    assert merged == data + second + stranger("a")
+
+
+def test_a_second_line_of_a_key_is_dropped(key, verifier) -> None:
+    """Whoever comes second, with other bytes, cannot push out a signature that was verified."""
+    data = note.sign_note(TEXT, verifier.name, key)
+    bad = stranger(verifier.name, key_id=verifier.key_id)
+    assert note.add_signatures(data, [bad]) == data
+    first, second = stranger("x", b"\x01" * 64), stranger("x", b"\x02" * 64)
+    assert note.add_signatures(data, [first, second]) == data + first
+
+
+def test_the_text_with_empty_lines_is_kept(key, verifier) -> None:
+    data = note.sign_note(TEXT, verifier.name, key)
+    merged = note.add_signatures(data, [stranger("x")])
+    opened = note.verify_note(merged, [verifier])
+    assert opened.text == TEXT
+    assert opened.lines == (data.removeprefix(TEXT.encode() + b"\n"),)
+    assert opened.unverified == ("x",)
+
+
+def test_not_more_lines_than_a_reader_takes(key, verifier) -> None:
+    data = note.sign_note(TEXT, verifier.name, key)
+    many = [stranger(f"x{number}") for number in range(100)]
+    assert note.verify_note(note.add_signatures(data, many[:99]), [verifier])
+    with pytest.raises(DocumentError, match="100 signatures"):
+        note.add_signatures(data, many)
+    with pytest.raises(DocumentError, match="bytes"):
+        note.add_signatures(data, [stranger(f"x{number}", bytes(4000)) for number in range(20)])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"\n",
+        stranger("x").removesuffix(b"\n"),
+        stranger("x") + b"\n",
+        stranger("x") + stranger("y"),
+        stranger("x").replace(b"\n", b"\r\n"),
+        b" " + stranger("x"),
+        stranger("x").replace(b" x ", b" x  "),
+        stranger("x").replace(b" x ", b" x\t"),
+        stranger("x").replace(b"\xe2\x80\x94", b"-"),
+        stranger("x").replace(b"\xe2\x80\x94", b"\xe2\x80"),
+        stranger("x", b""),
+        b"\xe2\x80\x94 x AAAAAAB=\n",
+        b"\n" + stranger("x"),
+    ],
+)
+def test_what_is_not_one_line_is_not_added(key, verifier, line: bytes) -> None:
+    with pytest.raises(DocumentError):
+        note.add_signatures(note.sign_note(TEXT, verifier.name, key), [line])

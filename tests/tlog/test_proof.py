@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stayput.crypto.signing import SigningKey
 from stayput.errors import DocumentError, VerificationError
 from stayput.tlog import merkle
-from stayput.tlog.checkpoint import Checkpoint, sign_checkpoint
-from stayput.tlog.note import NoteVerifier
+from stayput.tlog.checkpoint import Checkpoint, parse_checkpoint_text, sign_checkpoint
+from stayput.tlog.cosignature import CosignatureVerifier, cosign
+from stayput.tlog.note import NoteVerifier, add_signatures
+from stayput.tlog.policy import Policy, all_of
 from stayput.tlog.proof import Proof, parse_proof, verify_proof
 
 ORIGIN = "example.org/log"
@@ -135,3 +138,51 @@ def test_a_proof_is_bounded(checkpoint) -> None:
 def test_round_trip(index: int, hashes: list[bytes], checkpoint: bytes, extra: bytes) -> None:
     proof = Proof(index, tuple(hashes), checkpoint, extra)
     assert parse_proof(proof.encode()) == proof
+
+
+# --- with a policy --------------------------------------------------------------------------------
+
+WITNESSES = {f"example.org/{name}": SigningKey.generate() for name in ("w1", "w2", "w3")}
+
+
+@pytest.fixture
+def policy(verifier) -> Policy:
+    vkeys = [CosignatureVerifier(name, key.public).vkey for name, key in WITNESSES.items()]
+    return all_of([verifier.vkey], vkeys)
+
+
+def cosigned(checkpoint: bytes, *names: str) -> bytes:
+    text = checkpoint.decode().partition("\n\n")[0] + "\n"
+    assert parse_checkpoint_text(text)
+    return add_signatures(checkpoint, [cosign(text, name, WITNESSES[name], 9) for name in names])
+
+
+def test_a_proof_carries_the_cosigned_checkpoint(tree, checkpoint, verifier, policy) -> None:
+    note = cosigned(checkpoint, *WITNESSES)
+    data = Proof(3, tree.inclusion_proof(3), note).encode()
+    assert data.endswith(b"\n\n" + note)
+    assert parse_proof(data).checkpoint == note
+    expected = Checkpoint(ORIGIN, tree.size, tree.root())
+    assert verify_proof(data, ENTRIES[3], ORIGIN, policy=policy) == expected
+    assert verify_proof(data, ENTRIES[3], ORIGIN, verifier, policy) == expected
+    with pytest.raises(VerificationError, match="another root"):
+        verify_proof(data, ENTRIES[4], ORIGIN, policy=policy)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_a_proof_without_the_quorum(count: int, tree, checkpoint, verifier, policy) -> None:
+    note = cosigned(checkpoint, *list(WITNESSES)[:count])
+    data = Proof(3, tree.inclusion_proof(3), note).encode()
+    assert verify_proof(data, ENTRIES[3], ORIGIN, verifier).size == tree.size
+    with pytest.raises(VerificationError, match=r"quorum all-cosigners; missing: .*w3"):
+        verify_proof(data, ENTRIES[3], ORIGIN, verifier, policy)
+
+
+def test_key_and_policy_must_both_hold(tree, checkpoint, other_key, policy) -> None:
+    data = Proof(3, tree.inclusion_proof(3), cosigned(checkpoint, *WITNESSES)).encode()
+    with pytest.raises(VerificationError):
+        verify_proof(data, ENTRIES[3], ORIGIN, NoteVerifier(ORIGIN, other_key.public), policy)
+    with pytest.raises(VerificationError, match="does not name the log"):
+        verify_proof(data, ENTRIES[3], "example.org/other", policy=policy)
+    with pytest.raises(ValueError, match="key"):
+        verify_proof(data, ENTRIES[3], ORIGIN)

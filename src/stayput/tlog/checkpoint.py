@@ -21,6 +21,7 @@ from stayput.tlog.cosignature import CosignatureVerifier, signature_time
 from stayput.tlog.note import (
     NoteVerifier,
     Signer,
+    add_signatures,
     decode_base64,
     is_key_name,
     parse_decimal,
@@ -100,6 +101,19 @@ def parse_checkpoint_text(text: str) -> Checkpoint:
         return Checkpoint(origin, parse_decimal(size, merkle.MAX_SIZE), decode_base64(root))
     except ValueError as error:
         raise DocumentError(f"not a checkpoint: {error}") from None
+
+
+def claimed_checkpoint(data: bytes) -> Checkpoint:
+    """What a well-formed note says of a log: nobody's word, since no signature was verified.
+
+    For who has to know size or origin to choose the keys to verify with.
+
+    Raises:
+        DocumentError: not a note, or not of a checkpoint.
+    """
+    add_signatures(data, ())  # refuses what is no note
+    text, _, _ = data.rpartition(b"\n\n")
+    return parse_checkpoint_text(text.decode("utf-8") + "\n")
 
 
 def verify_checkpoint(data: bytes, origin: str, verifier: NoteVerifier) -> Checkpoint:

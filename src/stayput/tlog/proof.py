@@ -1,8 +1,11 @@
 """Offline proofs of inclusion (C2SP tlog-proof@v1): one text file that needs no server.
 
-It holds the index of an entry, the hashes from the leaf up, and the log's checkpoint verbatim.  The
-entry itself is not in it, and ``extra`` is covered by no signature: it may help to find the
-entry, and is never to be believed.
+It holds the index of an entry, the hashes from the leaf up, and the log's checkpoint verbatim with
+all the cosignatures that stood on it.  The entry itself is not in it, and ``extra`` is covered by
+no signature: it may help to find the entry, and is never to be believed.
+
+With a policy (:mod:`stayput.tlog.policy`) a proof also says that enough witnesses saw the same
+history; without one it is the log's word alone.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from stayput.errors import DocumentError
 from stayput.tlog import merkle
 from stayput.tlog.checkpoint import Checkpoint, verify_checkpoint
 from stayput.tlog.note import MAX_NOTE_BYTES, NoteVerifier, decode_base64, parse_decimal
+from stayput.tlog.policy import Policy
 
 HEADER = "c2sp.org/tlog-proof@v1"
 
@@ -80,22 +84,42 @@ def parse_proof(data: bytes) -> Proof:
     return Proof(index, hashes, checkpoint, extra)
 
 
-def verify_proof(data: bytes, entry: bytes, origin: str, verifier: NoteVerifier) -> Checkpoint:
+def verify_proof(
+    data: bytes,
+    entry: bytes,
+    origin: str,
+    verifier: NoteVerifier | None = None,
+    policy: Policy | None = None,
+) -> Checkpoint:
     """Verify that an entry, given as its exact bytes, is in the log ``origin``.
 
     1. The file is a proof in the format.
     2. Its checkpoint is signed by the log's key and is this log's.
-    3. The hash of the entry leads, at the stated index, to the checkpoint's root.
+    3. With a policy: a log of the policy signed it, and the cosignatures reach the quorum.
+    4. The hash of the entry leads, at the stated index, to the checkpoint's root.
+
+    Args:
+        data: the proof.
+        entry: exact bytes of the leaf.
+        origin: of the log.
+        verifier: the log's key; may be left out where a policy names it.
+        policy: who must have cosigned.
 
     Returns:
         The verified checkpoint; its index is ``parse_proof(data).index``.
 
     Raises:
+        ValueError: neither key nor policy.
         DocumentError: step 1, or a malformed checkpoint.
-        VerificationError: step 2 or 3.
+        VerificationError: step 2, 3 or 4.
     """
+    if verifier is None and policy is None:
+        raise ValueError("a proof is verified with the log's key, a policy, or both")
     proof = parse_proof(data)
-    checkpoint = verify_checkpoint(proof.checkpoint, origin, verifier)
+    if verifier is not None:
+        checkpoint = verify_checkpoint(proof.checkpoint, origin, verifier)
+    if policy is not None:
+        checkpoint = policy.verify(proof.checkpoint, origin).checkpoint
     merkle.verify_inclusion(
         merkle.leaf_hash(entry), proof.index, checkpoint.size, proof.hashes, checkpoint.root
     )
