@@ -5,7 +5,7 @@ A home folder (mode 0700) holds, after :func:`create_identity`::
     identity.json   name, role, a coordinator's address       card.json   to hand to the coordinator
     signing.key     Ed25519                                   tls.crt     self-signed, two years
     agreement.key   X25519                                    tls.key     ECDSA P-256
-    paillier.key    the checker's alone
+    paillier.key    the checker's alone; a passphrase may lock it
     witness.key     Ed25519, holders and auditors: cosigns that the log only grows
     auditor.key     Ed25519, holders and auditors: cosigns that it obeys the rules
 
@@ -49,7 +49,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from stayput import documents
 from stayput.crypto import signing
 from stayput.crypto.agreement import AgreementKey
-from stayput.crypto.paillier import DEFAULT_BITS, PrivateKey
+from stayput.crypto.cores import Progress
+from stayput.crypto.lock import is_locked
+from stayput.crypto.paillier import DEFAULT_BITS, PrivateKey, PublicKey, parse_public_key
 from stayput.crypto.signing import SigningKey
 from stayput.documents import Int64, document
 from stayput.errors import (
@@ -68,6 +70,9 @@ CERTIFICATE_DAYS = 730
 
 CLOCK_SKEW_SECONDS = 3600
 """Certificates begin an hour early: clocks of two organisations differ."""
+
+MAX_CORES = 8
+"""Cores that draw a Paillier key together."""
 
 MAX_FILE_BYTES = documents.MAX_DOCUMENT_BYTES
 
@@ -115,9 +120,10 @@ class Identity:
     """A party's keys, loaded. Its ``repr`` shows no secret.
 
     ``address`` is where the coordinator listens (``host:port``), empty before a party has joined;
-    ``certificate`` is DER, ``tls_key`` PEM; only a checker has a ``paillier_key``, only holders and
-    auditors have ``witness_key`` and ``auditor_key``.  ``rotations`` counts how often the keys were
-    replaced, ``former`` are agreement keys from before that may still be needed.
+    ``certificate`` is DER, ``tls_key`` PEM; only a checker has a ``paillier_key``, and not while
+    its file is locked; ``paillier_public`` is there always, ``passphrase`` where it was used.  Only
+    holders and auditors have ``witness_key`` and ``auditor_key``.  ``rotations`` counts how often
+    the keys were replaced, ``former`` are agreement keys from before that may still be needed.
     """
 
     home: Path
@@ -129,6 +135,8 @@ class Identity:
     certificate: bytes
     tls_key: bytes = dataclasses.field(repr=False)
     paillier_key: PrivateKey | None
+    paillier_public: PublicKey | None = None
+    passphrase: str | None = dataclasses.field(default=None, repr=False)
     witness_key: SigningKey | None = None
     auditor_key: SigningKey | None = None
     storage_root: bytes = dataclasses.field(default=b"", repr=False)
@@ -144,7 +152,7 @@ class Identity:
             signing_key=self.signing_key.public,
             agreement_key=self.agreement_key.public,
             certificate=self.certificate,
-            paillier_modulus=self.paillier_key.public.to_bytes() if self.paillier_key else b"",
+            paillier_modulus=self.paillier_public.to_bytes() if self.paillier_public else b"",
             witness_key=self.witness_key.public if self.witness_key else b"",
             auditor_key=self.auditor_key.public if self.auditor_key else b"",
         )
@@ -197,6 +205,9 @@ def create_identity(
     now: int,
     address: str = "",
     paillier_bits: int = DEFAULT_BITS,
+    subgroup: bool = False,
+    passphrase: str | None = None,
+    progress: Progress | None = None,
 ) -> Identity:
     """Draw the keys of a new party and store them in ``home``.
 
@@ -205,9 +216,12 @@ def create_identity(
         now: Unix seconds; the certificate is valid from an hour before, for two years.
         address: ``host:port`` on which a coordinator listens; empty for every other role.
         paillier_bits: length of the checker's modulus.
+        subgroup: draw a subgroup key for the checker (``docs/crypto.md``).
+        passphrase: lock the checker's Paillier key with it.
+        progress: as for :meth:`~stayput.crypto.paillier.PrivateKey.generate`.
 
     Raises:
-        InvalidInput: a name, address or key length that cannot be.
+        InvalidInput: a name, address or key length that cannot be, or an empty passphrase.
         ConfigurationError: the folder holds an identity already, or others can enter it.
     """
     try:
@@ -223,13 +237,29 @@ def create_identity(
                 f"{home} holds an identity already",
                 hint="an identity is never overwritten: choose another folder",
             )
-        identity = _draw(home, described, now, paillier_bits)
+        paillier = (
+            draw_paillier_key(paillier_bits, subgroup=subgroup, progress=progress)
+            if role is Role.CHECKER
+            else None
+        )
+        identity = _draw(home, described, now, paillier, passphrase)
         _write_keys(home, identity)
         _write(home / "identity.json", documents.encode(described), 0o644)
     return identity
 
 
-def _draw(home: Path, described: PartyHome, now: int, paillier_bits: int) -> Identity:
+def draw_paillier_key(
+    bits: int, *, subgroup: bool = False, progress: Progress | None = None
+) -> PrivateKey:
+    """A checker's key, searched by all cores."""
+    draw = PrivateKey.generate_subgroup if subgroup else PrivateKey.generate
+    cores = min(len(os.sched_getaffinity(0)), MAX_CORES)
+    return draw(bits, cores=cores, progress=progress)
+
+
+def _draw(
+    home: Path, described: PartyHome, now: int, paillier: PrivateKey | None, passphrase: str | None
+) -> Identity:
     """An identity with keys that nobody has seen."""
     role = described.role
     tls_key, certificate = _make_certificate(described.name, now)
@@ -242,7 +272,9 @@ def _draw(home: Path, described: PartyHome, now: int, paillier_bits: int) -> Ide
         agreement_key=AgreementKey.generate(),
         certificate=certificate.public_bytes(serialization.Encoding.DER),
         tls_key=tls_key,
-        paillier_key=PrivateKey.generate(paillier_bits) if role is Role.CHECKER else None,
+        paillier_key=paillier,
+        paillier_public=paillier.public if paillier else None,
+        passphrase=passphrase,
         witness_key=SigningKey.generate() if role in COSIGNING_ROLES else None,
         auditor_key=SigningKey.generate() if role in COSIGNING_ROLES else None,
     )
@@ -254,7 +286,7 @@ def _write_keys(folder: Path, identity: Identity) -> None:
     _write(folder / "agreement.key", identity.agreement_key.to_bytes())
     _write(folder / "tls.key", identity.tls_key)
     if identity.paillier_key is not None:
-        _write(folder / "paillier.key", identity.paillier_key.to_bytes())
+        _write(folder / "paillier.key", identity.paillier_key.to_bytes(identity.passphrase))
     if identity.witness_key is not None and identity.auditor_key is not None:
         _write(folder / "witness.key", identity.witness_key.to_bytes())
         _write(folder / "auditor.key", identity.auditor_key.to_bytes())
@@ -265,21 +297,26 @@ def _write_keys(folder: Path, identity: Identity) -> None:
     _write(folder / "card.json", member_card(identity), 0o644)
 
 
-def load_identity(home: Path) -> Identity:
+def load_identity(home: Path, ask_passphrase: Callable[[], str] | None = None) -> Identity:
     """Load the identity in ``home``.
 
+    Args:
+        ask_passphrase: asked for the passphrase of a locked Paillier key.  Without it such a key
+            stays locked, which is enough for whatever opens no sum.
+
     Raises:
-        ConfigurationError: there is none, a file is damaged, or others can read a private part.
+        ConfigurationError: there is none, a file is damaged, others can read a private part, or
+            another passphrase.
     """
     if not (home / "identity.json").is_file():
         raise ConfigurationError(
             f"{home} holds no identity", hint="make one with `stayput init`, or check the folder"
         )
     _require_private(home, 0o700)
-    return _load(home, _document(home / "identity.json", PartyHome))
+    return _load(home, _document(home / "identity.json", PartyHome), ask_passphrase)
 
 
-def _load(home: Path, described: PartyHome) -> Identity:
+def _load(home: Path, described: PartyHome, ask_passphrase: Callable[[], str] | None) -> Identity:
     """The identity with the keys of the given rotation."""
     folder = _keys_folder(home, described.rotations)
     if described.rotations:
@@ -287,7 +324,7 @@ def _load(home: Path, described: PartyHome) -> Identity:
     certificate = _certificate(folder / "tls.crt")
     tls_key = _secret(folder / "tls.key")
     _require_pair(folder, tls_key, certificate, described.name)
-    paillier = folder / "paillier.key"
+    paillier, public, passphrase = _paillier(folder, described.role, ask_passphrase)
     joined = (home / "joined.json").is_file()
     return Identity(
         home=home,
@@ -298,9 +335,9 @@ def _load(home: Path, described: PartyHome) -> Identity:
         agreement_key=AgreementKey.from_bytes(_secret(folder / "agreement.key")),
         certificate=certificate,
         tls_key=tls_key,
-        paillier_key=(
-            PrivateKey.from_bytes(_secret(paillier)) if described.role is Role.CHECKER else None
-        ),
+        paillier_key=paillier,
+        paillier_public=public,
+        passphrase=passphrase,
         witness_key=_cosigning_key(folder / "witness.key", described.role),
         auditor_key=_cosigning_key(folder / "auditor.key", described.role),
         storage_root=_secret(folder / "storage.key") if described.rotations else b"",
@@ -322,6 +359,32 @@ def _former_agreement_keys(home: Path, described: PartyHome) -> tuple[AgreementK
         for number in reversed(range(described.rotations))
     )
     return tuple(AgreementKey.from_bytes(_secret(path)) for path in paths if path.is_file())
+
+
+def _paillier(
+    folder: Path, role: Role, ask_passphrase: Callable[[], str] | None
+) -> tuple[PrivateKey | None, PublicKey | None, str | None]:
+    """A checker's Paillier key, its public half, and the passphrase that it took."""
+    if role is not Role.CHECKER:
+        return None, None, None
+    data = _secret(folder / "paillier.key")
+    if not is_locked(data):
+        private, passphrase = PrivateKey.from_bytes(data), None
+    elif ask_passphrase is not None:
+        passphrase = ask_passphrase()
+        private = PrivateKey.from_bytes(data, passphrase)
+    else:
+        return None, _carded_key(folder), None
+    return private, private.public, passphrase
+
+
+def _carded_key(folder: Path) -> PublicKey:
+    """The public half of a locked key, from the card that the party signed itself."""
+    signer = SigningKey.from_bytes(_secret(folder / "signing.key")).public
+    return _intact(
+        folder / "card.json",
+        lambda data: parse_public_key(signing.verify(data, Member, signer).doc.paillier_modulus),
+    )
 
 
 def _cosigning_key(path: Path, role: Role) -> SigningKey | None:
@@ -378,14 +441,15 @@ def _signing_only() -> x509.KeyUsage:
 # --- rotating -------------------------------------------------------------------------------------
 
 
-def draw_next(identity: Identity, *, now: int) -> Identity:
+def draw_next(identity: Identity, *, now: int, progress: Progress | None = None) -> Identity:
     """The same party with new keys, nothing of them on disk yet.
 
     Args:
         now: Unix seconds; from then on the certificate is valid.
+        progress: for a checker, as for :func:`create_identity`.
 
     Raises:
-        ConfigurationError: a coordinator's keys do not rotate.
+        ConfigurationError: a coordinator's keys do not rotate; a checker's key file is locked.
     """
     if identity.role is Role.COORDINATOR:
         raise ConfigurationError(
@@ -393,10 +457,18 @@ def draw_next(identity: Identity, *, now: int) -> Identity:
             hint="freeze the log, then form a successor with a new identity: docs/operating.md",
         )
     described = _document(identity.home / "identity.json", PartyHome)
-    bits = identity.paillier_key.public.bits if identity.paillier_key else DEFAULT_BITS
+    paillier, present = None, identity.paillier_public
+    if present is not None:
+        if identity.paillier_key is None:
+            raise ConfigurationError(
+                "the Paillier key is locked: its passphrase locks the next one, too",
+                hint="rotate where somebody can type it",
+            )
+        subgroup = present.subgroup is not None
+        paillier = draw_paillier_key(present.bits, subgroup=subgroup, progress=progress)
     kept = (identity.agreement_key, *identity.former) if identity.role is Role.USER else ()
     return dataclasses.replace(
-        _draw(identity.home, described, now, bits),
+        _draw(identity.home, described, now, paillier, identity.passphrase),
         address=identity.address,
         storage_root=identity.root,
         rotations=identity.rotations + 1,
@@ -437,7 +509,9 @@ def pending_rotation(identity: Identity) -> tuple[Identity, bytes] | None:
         return None
     described = _document(identity.home / "identity.json", PartyHome)
     following = dataclasses.replace(described, rotations=identity.rotations + 1)
-    return _load(identity.home, following), _read(folder / "step.json")
+    passphrase = identity.passphrase
+    ask = None if passphrase is None else lambda: passphrase
+    return _load(identity.home, following, ask), _read(folder / "step.json")
 
 
 def complete_rotation(following: Identity) -> Identity:
@@ -688,7 +762,7 @@ def _intact(path: Path, parse: Callable[[bytes], T]) -> T:
     data = _read(path)
     try:
         return parse(data)
-    except (DocumentError, InvalidInput, ValueError):
+    except (DocumentError, VerificationError, InvalidInput, ValueError):
         raise _damaged(path) from None
 
 

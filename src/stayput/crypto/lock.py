@@ -37,6 +37,11 @@ def lock(data: bytes, passphrase: str) -> bytes:
     return _HEADER + salt + _cipher(passphrase, salt).encrypt(_NONCE, data, _HEADER)
 
 
+def is_locked(data: bytes) -> bool:
+    """Whether ``data`` says that it is what :func:`lock` writes."""
+    return data.startswith(_HEADER)
+
+
 def unlock(data: bytes, passphrase: str) -> bytes:
     """What :func:`lock` was given.
 
@@ -44,7 +49,7 @@ def unlock(data: bytes, passphrase: str) -> bytes:
         DocumentError: not such bytes.
         VerificationError: another passphrase, or altered.
     """
-    if not data.startswith(_HEADER) or len(data) < len(_HEADER) + _SALT_BYTES:
+    if not is_locked(data) or len(data) < len(_HEADER) + _SALT_BYTES:
         raise DocumentError("not a locked key file")
     salt, sealed = data[len(_HEADER) :][:_SALT_BYTES], data[len(_HEADER) + _SALT_BYTES :]
     try:

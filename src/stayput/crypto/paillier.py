@@ -304,9 +304,9 @@ class PrivateKey:
         Raises:
             ConfigurationError: not such a key file, a key that is refused, or another passphrase.
         """
+        if passphrase is not None:
+            data = _unlocked(data, passphrase)
         try:
-            if passphrase is not None:
-                data = unlock(data, passphrase)
             stored = documents.parse(_KeyFile, data)
             if stored.type == _KEY_FILE_TYPE:
                 return cls(int.from_bytes(stored.p, "big"), int.from_bytes(stored.q, "big"))
@@ -384,6 +384,21 @@ def _open_half(half: CrtPower, full: CrtPower, numbers: Sequence[Any], offline: 
         m = half.open(number, offline=offline)
         opened.append(full.open(number, offline=offline) if m is None else m)
     return opened
+
+
+def _unlocked(data: bytes, passphrase: str) -> bytes:
+    try:
+        return unlock(data, passphrase)
+    except VerificationError:
+        raise ConfigurationError(
+            "the passphrase does not open the Paillier key file, or the file was altered",
+            hint="Type it again, or restore the key file from its backup.",
+        ) from None
+    except DocumentError:
+        raise ConfigurationError(
+            "the Paillier key file is not locked, or damaged",
+            hint="Restore the key file from its backup.",
+        ) from None
 
 
 def _require_bits(bits: int) -> None:
