@@ -54,6 +54,9 @@ from stayput.steps import (
     Contributed,
     CountsChecked,
     FailureReason,
+    FreezeReason,
+    KeysRotated,
+    LogFrozen,
     Member,
     ResultReleased,
     Round,
@@ -103,7 +106,7 @@ class Coordinator:
         *,
         run_timeout: int = 600,
     ) -> None:
-        self._members = members
+        self._pinned = members
         self._key = key
         self._journal = journal
         self._clock = clock
@@ -124,6 +127,11 @@ class Coordinator:
     def size(self) -> int:
         """Entries in the log."""
         return self._session.size
+
+    @property
+    def members(self) -> Members:
+        """The members as of now: keys rotate."""
+        return self._session.members or self._pinned
 
     def read_log(self, caller: Member, start: int, wait_ms: int = 0) -> LogPage:
         """Any member. ``wait_ms`` is the server's business; this answers at once."""
@@ -147,14 +155,32 @@ class Coordinator:
     def submit_cosignatures(self, caller: Member, notes: tuple[bytes, ...]) -> None:
         """A holder or auditor, of checkpoints of this log that it has verified."""
         with self._lock:
-            merged = self._cosigned.merge(notes, self._members, caller.name)
+            merged = self._cosigned.merge(notes, self._session.members_at, caller.name)
             if not merged:
                 return
             self._journal.replace(
                 {("cosigned", size.to_bytes(8, "big")): note for size, note in merged.items()}
             )
-            self._cosigned.believe(merged, self._members)
+            self._cosigned.believe(merged, self._session.members_at)
         self.on_append()
+
+    def rotate_keys(self, caller: Member, step: bytes) -> int:
+        """Any member but the coordinator, signed with the keys that it replaces."""
+        return self._submit(caller, step, KeysRotated)
+
+    def freeze(self, reason: FreezeReason) -> int:
+        """End the log, for good (K-5). Asked for by this coordinator's own people only.
+
+        Raises:
+            RuleViolation: it is frozen already.
+        """
+        with self._lock:
+            entry = signing.sign(LogFrozen(reason, self._clock()), self._key)
+            runs = self._session.open_runs()
+            index = self._append(entry)
+            for run in runs:
+                self._note_progress(run)
+            return index
 
     def read_tile(self, caller: Member, path: str) -> bytes:
         """Any member."""
@@ -164,11 +190,11 @@ class Coordinator:
     def _load(self) -> None:
         checkpoint = self._journal.checkpoint()
         if not checkpoint:
-            self._append(self._members.envelope)
+            self._append(self._pinned.envelope)
             return
         for entry in self._journal.entries():
             self._take(entry)
-        members = self._members
+        members = self.members
         signed = verify_checkpoint(checkpoint, members.log_origin, members.log_verifier)
         if signed.size != self._tree.size or signed.root != self._tree.root():
             raise VerificationError(
@@ -179,7 +205,7 @@ class Coordinator:
             int.from_bytes(key, "big"): self._journal.get("cosigned", key)
             for key in self._journal.keys("cosigned")
         }
-        self._cosigned.believe(stored, self._members)
+        self._cosigned.believe(stored, self._session.members_at)
         now = self._clock()
         for run in self._session.open_runs():
             self._progress[run] = now
@@ -196,7 +222,7 @@ class Coordinator:
         admitted = self._session.admit(entry)
         tree = self._tree.copy()
         tree.append(merkle.leaf_hash(entry))
-        members = self._members
+        members = self.members
         checkpoint = sign_checkpoint(
             Checkpoint(members.log_origin, tree.size, tree.root()), self._key
         )
@@ -235,7 +261,7 @@ class Coordinator:
         step = signing.peek(signing.parse_envelope(entry), STEP_CLASSES)
         if not isinstance(step, kind):
             raise DocumentError(f"this is not the step {kind.__name__}")
-        if signer_of(step, self._members) != (caller.name, caller.role):
+        if signer_of(step, self.members) != (caller.name, caller.role):
             raise PermissionDenied(f"{caller.name} submits a step of somebody else's")
         return step
 
@@ -243,7 +269,7 @@ class Coordinator:
 
     def _carry_out(self) -> None:
         """Carry out instructions until none is left; also what a crash interrupted."""
-        me = self._members.coordinator.name
+        me = self.members.coordinator.name
         while instruction := next(iter(self._session.instructions(me)), None):
             self._obey(instruction)
 
@@ -283,7 +309,7 @@ class Coordinator:
         if running is None:
             state = self._session.runs[run]
             context = self._context(run, round)
-            checker = self._members.checker_key(state.checker)
+            checker = self.members.checker_key(state.checker)
             running = _RunningSum(context, Addition(context, checker))
             for holder in state.contributions[round]:
                 part = self._journal.get("contribution", _round_key(run, round, holder))
@@ -299,7 +325,7 @@ class Coordinator:
         state = self._session.runs[run]
         scenario = documents.parse(Scenario, self._journal.get("scenario", state.ordered.scenario))
         order = documents.parse(RunOrder, self._journal.get("order", run))
-        planned = plan_run(scenario, order, state.ordered, self._members)
+        planned = plan_run(scenario, order, state.ordered, self.members)
         if round is Round.COUNTS:
             return counts_context(planned)
         verdict = documents.parse(CellVerdict, self._journal.get("verdict", run))
@@ -314,7 +340,7 @@ class Coordinator:
                     self._fail(run, FailureReason.TIMED_OUT, now)
 
     def _fail(self, run: bytes, reason: FailureReason, now: int) -> None:
-        step = RunFailed(run, self._members.coordinator.name, reason, now)
+        step = RunFailed(run, self.members.coordinator.name, reason, now)
         self._append(signing.sign(step, self._key))
 
     def _forget(self, run: bytes) -> None:

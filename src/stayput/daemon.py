@@ -157,7 +157,7 @@ def _run_coordinator(home: Path, identity: Identity, members: Members, report: R
 async def _serve(
     home: Path, core: Coordinator, identity: Identity, members: Members, report: Report
 ) -> None:
-    server = await serve(core, identity, members)
+    server = await serve(core, identity)
     # The loop swallows what is raised while it carries out a callback, so it asks for itself.
     stop = asyncio.Event()
     for number in _SIGNALS:

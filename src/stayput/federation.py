@@ -45,6 +45,9 @@ class LocalLink:
     def read_tile(self, path: str) -> bytes:
         return self._core().read_tile(self._caller, path)
 
+    def rotate_keys(self, step: bytes) -> int:
+        return self._core().rotate_keys(self._caller, step)
+
     def submit_cosignatures(self, notes: tuple[bytes, ...]) -> None:
         self._core().submit_cosignatures(self._caller, notes)
 

@@ -40,9 +40,9 @@ from stayput.crypto.paillier import PublicKey, parse_public_key
 from stayput.crypto.signing import SigningKey
 from stayput.errors import DocumentError, NotFound, RuleViolation, VerificationError
 from stayput.steps import COSIGNING_ROLES, Member, MemberList, Predecessor, Role
-from stayput.tlog.checkpoint import Checkpoint, parse_checkpoint_text, verify_checkpoint
+from stayput.tlog.checkpoint import Checkpoint, claimed_checkpoint, verify_checkpoint
 from stayput.tlog.cosignature import CosignatureVerifier
-from stayput.tlog.note import NoteVerifier, add_signatures
+from stayput.tlog.note import NoteVerifier
 
 D = TypeVar("D")
 
@@ -343,7 +343,7 @@ class Members:
             )
         try:
             _require_distinct([new])
-            _require_in_date(new.name, certificate, time)
+            require_in_date(new.name, certificate, time)
         except VerificationError as error:
             raise RuleViolation(error.message, clause="K-2", hint=error.hint) from None
         moduli, checker_keys = self._moduli, dict(self._checker_keys)
@@ -369,15 +369,20 @@ class Members:
             VerificationError: not yet valid, or expired.
         """
         member = self[name]
-        _require_in_date(name, self.certificate(name), now)
+        require_in_date(name, self.certificate(name), now)
         return member
 
 
-def _require_in_date(name: str, certificate: Certificate, now: int) -> None:
+def require_in_date(name: str, certificate: Certificate, now: int) -> None:
+    """Whether the certificate of ``name`` is in date at ``now`` (Unix seconds).
+
+    Raises:
+        VerificationError: not yet valid, or expired.
+    """
     if now > certificate.not_after:
         raise VerificationError(
             f"the certificate of {name} has expired",
-            hint=f"{name} needs a new identity and a new member list",
+            hint="keys are rotated before that; now a successor log is needed: docs/operating.md",
         )
     if now < certificate.not_before:
         raise VerificationError(
@@ -431,7 +436,7 @@ def form_member_list(
     ordered = sorted(cards, key=lambda card: verify_card(card).name)
     try:
         continued = (
-            Predecessor(_claimed_checkpoint(predecessor).origin, predecessor)
+            Predecessor(claimed_checkpoint(predecessor).origin, predecessor)
             if predecessor
             else None
         )
@@ -487,7 +492,7 @@ def _verify(data: bytes) -> Members:
     if len({certificate.public_key for certificate in certificates.values()}) != len(cards):
         raise VerificationError("two members have the same TLS key")
     for name, certificate in certificates.items():
-        _require_in_date(name, certificate, listed.time)
+        require_in_date(name, certificate, listed.time)
     _verify_predecessor_form(listed)
     checkers = [member for member in cards if member.role is Role.CHECKER]
     if not checkers:
@@ -512,7 +517,7 @@ def _verify_predecessor_form(listed: MemberList) -> None:
     predecessor = listed.predecessor
     if predecessor is None:
         return
-    checkpoint = _claimed_checkpoint(predecessor.checkpoint)
+    checkpoint = claimed_checkpoint(predecessor.checkpoint)
     if checkpoint.origin != predecessor.origin:
         raise VerificationError("the predecessor's checkpoint is of another log")
     if checkpoint.origin == log_origin(listed.consortium):
@@ -521,13 +526,6 @@ def _verify_predecessor_form(listed: MemberList) -> None:
         )
     if checkpoint.size == 0:
         raise VerificationError("the predecessor's checkpoint is of an empty log")
-
-
-def _claimed_checkpoint(note: bytes) -> Checkpoint:
-    """What a well-formed note says about a log. Nobody's word yet: no signature was verified."""
-    add_signatures(note, ())  # refuses what is no note
-    text, _, _ = note.rpartition(b"\n\n")
-    return parse_checkpoint_text(text.decode("utf-8") + "\n")
 
 
 def verify_predecessor(successor: Members, old: Members) -> Checkpoint:

@@ -54,7 +54,8 @@ def make(root: Path, name: str, role: Role, now: int) -> Identity:
 class Core:
     """A coordinator's core that remembers who said what, and fails on demand."""
 
-    def __init__(self) -> None:
+    def __init__(self, members: Members) -> None:
+        self.members = members
         self.on_append: Callable[[], None] = lambda: None
         self.calls: list[tuple[str, str, tuple[Any, ...]]] = []
         self.log: list[bytes] = [b"entry 0"]
@@ -78,6 +79,9 @@ class Core:
     def read_tile(self, caller: Member, path: str) -> bytes:
         self._note("read_tile", caller, path)
         return b"32 bytes"
+
+    def rotate_keys(self, caller: Member, step: bytes) -> int:
+        return self._note("rotate_keys", caller, step)
 
     def submit_cosignatures(self, caller: Member, notes: tuple[bytes, ...]) -> None:
         self._note("submit_cosignatures", caller, notes)
@@ -169,7 +173,7 @@ def running(
     clock: Callable[[], float] = time.time,
 ) -> Iterator[Running]:
     """Serve on a loop in a thread of its own, as the daemon's main thread does."""
-    server = Running(parties, Core(), "")
+    server = Running(parties, Core(members or parties.members), "")
     started, stop = threading.Event(), threading.Event()
     failed: list[StayputError] = []
 
@@ -178,7 +182,6 @@ def running(
             listener = await serve(
                 server.core,
                 parties.identities["hub"],
-                members or parties.members,
                 address=address,
                 record=server.record,
                 clock=clock,

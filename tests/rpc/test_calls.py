@@ -26,6 +26,7 @@ from stayput.v1 import services_pb2 as pb
 
 CALLS: dict[str, tuple[str, tuple[Any, ...], Any]] = {
     "LogService/ReadTile": ("read_tile", ("tile/0/000",), b"32 bytes"),
+    "LogService/RotateKeys": ("rotate_keys", (b"s",), int),
     "LogService/SubmitCosignatures": ("submit_cosignatures", ((b"note", b"other"),), None),
     "ScenarioService/ProposeScenario": ("propose_scenario", (b"s", b"doc"), int),
     "ScenarioService/GetScenario": ("get_scenario", (b"digest",), b"the scenario"),

@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError, Message
 from stayput.errors import ConfigurationError, DocumentError, Unavailable, VerificationError
 from stayput.identity import Identity, verify_membership
 from stayput.link import LogPage
-from stayput.membership import Members
+from stayput.membership import Members, parse_certificate, require_in_date
 from stayput.rpc import wire
 from stayput.rpc.tls import require_tls13
 from stayput.steps import Round
@@ -75,6 +75,7 @@ class GrpcLink:
     ) -> None:
         self._identity = identity
         self._members = members
+        self._own = parse_certificate(identity.certificate, identity.name)
         self._clock = clock
         self._patience = patience
         self._closed = threading.Event()
@@ -118,6 +119,10 @@ class GrpcLink:
     def read_tile(self, path: str) -> bytes:
         request = pb.ReadTileRequest(path=path)
         return self._call("LogService/ReadTile", request, pb.ReadTileResponse).data
+
+    def rotate_keys(self, step: bytes) -> int:
+        request = pb.RotateKeysRequest(step=step)
+        return self._call("LogService/RotateKeys", request, pb.RotateKeysResponse).index
 
     def submit_cosignatures(self, notes: tuple[bytes, ...]) -> None:
         request = pb.SubmitCosignaturesRequest(notes=notes)
@@ -227,7 +232,7 @@ class GrpcLink:
         """Own and coordinator's certificate, before dialling: TLS would only say "closed"."""
         now = int(self._clock())
         try:
-            self._members.verify_current(self._identity.name, now)
+            require_in_date(self._identity.name, self._own, now)
             self._members.verify_current(self._members.coordinator.name, now)
         except VerificationError as error:
             raise ConfigurationError(error.message, hint=error.hint) from None

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
 
-from stayput.errors import VerificationError
+from stayput.errors import PermissionDenied, VerificationError
 from stayput.identity import Identity
-from stayput.membership import Members, tls_name
+from stayput.membership import Members, parse_certificate, tls_name
 from stayput.rpc.tls import require_tls13
 from stayput.steps import Member
 
@@ -36,17 +36,45 @@ LIMITS = (
 )
 
 
-def server_credentials(identity: Identity, members: Members) -> grpc.ServerCredentials:
+def server_credentials(
+    identity: Identity, members: Callable[[], Members]
+) -> grpc.ServerCredentials:
     """For the coordinator: its own certificate, and only members may connect.
+
+    Every handshake is made with the members of its moment.  A certificate that a rotation replaced
+    passes the handshake, since only then its owner can be told; :func:`verify_peer` lets it no
+    further.
+
+    Args:
+        members: the members as of now; called on gRPC's threads.
 
     Raises:
         ConfigurationError: TLS 1.3 alone cannot be had any more in this process.
     """
     require_tls13()
+    used = members()
+
+    def fetch() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal used
+        current = members()
+        if current is used:
+            return None  # gRPC keeps what it has
+        used = current
+        return _server_configuration(identity, current)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _server_configuration(identity, used), fetch, require_client_authentication=True
+    )
+
+
+def _server_configuration(
+    identity: Identity, members: Members
+) -> grpc.ServerCertificateConfiguration:
+    current = [members.certificate(member.name) for member in members]
+    anchors = b"".join(one.pem for one in (*current, *members.retired_certificates()))
     own = members.certificate(identity.name).pem
-    anchors = b"".join(members.certificate(member.name).pem for member in members)
-    return grpc.ssl_server_credentials(
-        [(identity.tls_key, own)], root_certificates=anchors, require_client_auth=True
+    return grpc.ssl_server_certificate_configuration(
+        [(identity.tls_key, own)], root_certificates=anchors
     )
 
 
@@ -60,7 +88,7 @@ def channel_credentials(identity: Identity, members: Members) -> grpc.ChannelCre
     return grpc.ssl_channel_credentials(
         root_certificates=members.certificate(members.coordinator.name).pem,
         private_key=identity.tls_key,
-        certificate_chain=members.certificate(identity.name).pem,
+        certificate_chain=parse_certificate(identity.certificate, identity.name).pem,
     )
 
 
@@ -76,6 +104,7 @@ def verify_peer(auth_context: Mapping[str, Any], members: Members) -> Member:
 
     Raises:
         VerificationError: no certificate, or no member's.
+        PermissionDenied: one that a rotation has replaced.
     """
     shown = auth_context.get("x509_pem_cert", [])
     if len(shown) != 1:
@@ -84,7 +113,13 @@ def verify_peer(auth_context: Mapping[str, Any], members: Members) -> Member:
         der = ssl.PEM_cert_to_DER_cert(shown[0].decode("ascii"))
     except ValueError:
         raise VerificationError("the peer's certificate cannot be read") from None
-    member = members.by_certificate(hashlib.sha256(der).digest())
+    sha256 = hashlib.sha256(der).digest()
+    member = members.by_certificate(sha256)
     if member is None:
+        former = members.formerly(sha256)
+        if former is not None:
+            raise PermissionDenied(
+                f"{former} shows a certificate from before its keys were rotated"
+            )
         raise VerificationError("the peer's certificate is no member's")
     return member

@@ -24,10 +24,14 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from stayput.errors import ConfigurationError, StayputError, VerificationError
+from stayput.errors import (
+    ConfigurationError,
+    PermissionDenied,
+    StayputError,
+    VerificationError,
+)
 from stayput.identity import Identity, parse_address, verify_membership
 from stayput.link import digest_notes
-from stayput.membership import Members
 from stayput.rpc import credentials, status
 from stayput.rpc.methods import MAX_WAIT_MS, METHODS, CoordinatorCore, answer, parse_request
 from stayput.rpc.tls import verify_tls13_only
@@ -63,13 +67,11 @@ class Listener:
         self,
         core: CoordinatorCore,
         identity: Identity,
-        members: Members,
         record: WireRecord,
         clock: Callable[[], float],
     ) -> None:
         self._core = core
         self._identity = identity
-        self._members = members
         self._record = record
         self._clock = clock
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="stayput-rpc")
@@ -93,7 +95,7 @@ class Listener:
         """
         self._require_coordinator()
         host, _ = parse_address(address)
-        secured = credentials.server_credentials(self._identity, self._members)
+        secured = credentials.server_credentials(self._identity, lambda: self._core.members)
         try:
             port = self._server.add_secure_port(address, secured)
         except RuntimeError:
@@ -120,13 +122,13 @@ class Listener:
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
 
     def _require_coordinator(self) -> None:
-        verify_membership(self._identity, self._members)
+        verify_membership(self._identity, self._core.members)
         if self._identity.role is not Role.COORDINATOR:
             raise ConfigurationError(
                 f"{self._identity.name} is no coordinator", hint="only the coordinator listens"
             )
         try:
-            self._members.verify_current(self._identity.name, int(self._clock()))
+            self._core.members.verify_current(self._identity.name, int(self._clock()))
         except VerificationError as error:
             raise ConfigurationError(error.message, hint=error.hint) from None
 
@@ -161,9 +163,11 @@ class Listener:
 
         Raises:
             VerificationError: no member, or one whose certificate is out of date.
+            PermissionDenied: a certificate that a rotation has replaced.
         """
-        member = credentials.verify_peer(context.auth_context(), self._members)
-        return self._members.verify_current(member.name, int(self._clock()))
+        members = self._core.members
+        member = credentials.verify_peer(context.auth_context(), members)
+        return members.verify_current(member.name, int(self._clock()))
 
     def _handlers(self, service: str) -> grpc.GenericRpcHandler[Any, Any]:
         prefix = service.removeprefix(_PACKAGE + ".")
@@ -180,8 +184,8 @@ class Listener:
         """One call of our own services, from bytes to bytes."""
         try:
             caller = self._caller(context)
-        except VerificationError:  # expired since the interceptor looked
-            await _abort(context, status.UNKNOWN_PEER)
+        except (VerificationError, PermissionDenied) as error:  # since the interceptor looked
+            await _abort(context, _refusal(error))
         self._record.request(method, Direction.RECEIVED, data)
         try:
             request = parse_request(method, caller, data)
@@ -271,9 +275,13 @@ class _MembersOnly(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     async def _admit(self, context: Context) -> None:
         try:
             self._caller(context)
-        except VerificationError as error:
+        except (VerificationError, PermissionDenied) as error:
             _LOG.info("refused %s: %s", context.peer(), error)
-            await _abort(context, status.UNKNOWN_PEER)
+            await _abort(context, _refusal(error))
+
+
+def _refusal(error: StayputError) -> status.Status:
+    return status.REPLACED_PEER if isinstance(error, PermissionDenied) else status.UNKNOWN_PEER
 
 
 def _is_news(page: Message, known: bytes) -> bool:

@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError, Message
 
 from stayput.errors import InvalidInput, PermissionDenied
 from stayput.link import LogPage
+from stayput.membership import Members
 from stayput.steps import COSIGNING_ROLES, Member, Role, Round
 from stayput.v1 import services_pb2 as pb
 
@@ -38,8 +39,13 @@ class CoordinatorCore(Protocol):
 
     on_append: Callable[[], None]
 
+    @property
+    def members(self) -> Members:
+        """As of now: keys rotate."""
+
     def read_log(self, caller: Member, start: int, wait_ms: int = 0) -> LogPage: ...
     def read_tile(self, caller: Member, path: str) -> bytes: ...
+    def rotate_keys(self, caller: Member, step: bytes) -> int: ...
     def submit_cosignatures(self, caller: Member, notes: tuple[bytes, ...]) -> None: ...
     def propose_scenario(self, caller: Member, step: bytes, scenario: bytes) -> int: ...
     def get_scenario(self, caller: Member, scenario: bytes) -> bytes: ...
@@ -123,6 +129,13 @@ METHODS: dict[str, Method] = {
         _ANY,
         lambda core, caller, request: pb.ReadTileResponse(
             data=core.read_tile(caller, request.path)
+        ),
+    ),
+    "LogService/RotateKeys": Method(
+        pb.RotateKeysRequest,
+        _ANY - {Role.COORDINATOR},
+        lambda core, caller, request: pb.RotateKeysResponse(
+            index=core.rotate_keys(caller, request.step)
         ),
     ),
     "LogService/SubmitCosignatures": Method(

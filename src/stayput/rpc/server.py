@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from stayput.identity import Identity
-from stayput.membership import Members
 from stayput.rpc import wire
 from stayput.rpc.methods import CoordinatorCore
 from stayput.rpc.tls import require_tls13
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 async def serve(
     core: CoordinatorCore,
     identity: Identity,
-    members: Members,
     *,
     address: str | None = None,
     record: wire.WireRecord = wire.PROCESS,
@@ -42,6 +40,6 @@ async def serve(
     require_tls13()  # before gRPC is imported: it reads its cipher setting once
     from stayput.rpc.listener import Listener  # noqa: PLC0415
 
-    listener = Listener(core, identity, members, record, clock)
+    listener = Listener(core, identity, record, clock)
     await listener.start(address or identity.address)
     return listener

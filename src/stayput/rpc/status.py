@@ -84,6 +84,12 @@ UNKNOWN_PEER = Status(
     grpc.StatusCode.UNAUTHENTICATED, "This certificate is no current member's of the consortium."
 )
 
+REPLACED_PEER = Status(
+    grpc.StatusCode.UNAUTHENTICATED,
+    "This certificate was replaced when the keys of its member were rotated.",
+    ((ERROR_KEY, "Replaced"),),
+)
+
 
 def to_status(error: StayputError) -> Status:
     """The status of an error: constant sentence, class, clause."""
@@ -97,6 +103,12 @@ def to_status(error: StayputError) -> Status:
 def to_error(code: grpc.StatusCode, metadata: Iterable[tuple[str, str | bytes]]) -> StayputError:
     """The error behind a status; what the peer wrote in words is not looked at."""
     said = {key: value for key, value in metadata if isinstance(value, str)}
+    if (code, said.get(ERROR_KEY)) == (REPLACED_PEER.code, REPLACED_PEER.metadata[0][1]):
+        return PermissionDenied(
+            "The keys of this identity were rotated: the coordinator takes the new ones only.",
+            hint="if this party rotated them, `stayput rotate` finishes it here; if it did not, "
+            "its signing key is in foreign hands: see docs/operating.md",
+        )
     cls = _NAMES.get(said.get(ERROR_KEY, ""))
     if cls is None or CODES[cls] is not code:
         return _without_class(code)

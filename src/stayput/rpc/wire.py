@@ -29,6 +29,7 @@ _DIGEST = "digest"
 KINDS: dict[str, tuple[str, str]] = {
     "LogService/ReadLog": ("log position", "log entries"),
     "LogService/ReadTile": ("file name", "part of the log"),
+    "LogService/RotateKeys": (_STEP, _INDEX),
     "LogService/SubmitCosignatures": ("cosignatures", "acknowledgement"),
     "ScenarioService/ProposeScenario": (_STEP + " and scenario", _INDEX),
     "ScenarioService/GetScenario": (_DIGEST, "scenario"),

@@ -45,6 +45,11 @@ class LogServiceStub:
                 request_serializer=stayput_dot_v1_dot_services__pb2.ReadTileRequest.SerializeToString,
                 response_deserializer=stayput_dot_v1_dot_services__pb2.ReadTileResponse.FromString,
                 _registered_method=True)
+        self.RotateKeys = channel.unary_unary(
+                '/stayput.v1.LogService/RotateKeys',
+                request_serializer=stayput_dot_v1_dot_services__pb2.RotateKeysRequest.SerializeToString,
+                response_deserializer=stayput_dot_v1_dot_services__pb2.RotateKeysResponse.FromString,
+                _registered_method=True)
         self.SubmitCosignatures = channel.unary_unary(
                 '/stayput.v1.LogService/SubmitCosignatures',
                 request_serializer=stayput_dot_v1_dot_services__pb2.SubmitCosignaturesRequest.SerializeToString,
@@ -71,6 +76,13 @@ class LogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateKeys(self, request, context):
+        """New keys of the member who calls, announced with its present ones.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SubmitCosignatures(self, request, context):
         """Cosignatures of checkpoints, by the holder or auditor who calls.
         """
@@ -90,6 +102,11 @@ def add_LogServiceServicer_to_server(servicer, server):
                     servicer.ReadTile,
                     request_deserializer=stayput_dot_v1_dot_services__pb2.ReadTileRequest.FromString,
                     response_serializer=stayput_dot_v1_dot_services__pb2.ReadTileResponse.SerializeToString,
+            ),
+            'RotateKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateKeys,
+                    request_deserializer=stayput_dot_v1_dot_services__pb2.RotateKeysRequest.FromString,
+                    response_serializer=stayput_dot_v1_dot_services__pb2.RotateKeysResponse.SerializeToString,
             ),
             'SubmitCosignatures': grpc.unary_unary_rpc_method_handler(
                     servicer.SubmitCosignatures,
@@ -152,6 +169,33 @@ class LogService:
             '/stayput.v1.LogService/ReadTile',
             stayput_dot_v1_dot_services__pb2.ReadTileRequest.SerializeToString,
             stayput_dot_v1_dot_services__pb2.ReadTileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stayput.v1.LogService/RotateKeys',
+            stayput_dot_v1_dot_services__pb2.RotateKeysRequest.SerializeToString,
+            stayput_dot_v1_dot_services__pb2.RotateKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,
