@@ -57,14 +57,23 @@ def clock() -> int:
     return int(time.time())
 
 
-def run_daemon(home: Path, report: Report) -> None:
+def run_daemon(
+    home: Path, report: Report, ask_passphrase: Callable[[], str] | None = None
+) -> None:
     """Run the daemon of whatever role the identity in ``home`` has, until SIGTERM or SIGINT.
+
+    Args:
+        ask_passphrase: asked, before anything else, if a checker's key is locked.
 
     Raises:
         ConfigurationError: not set up, a role without daemon, or already running.
         VerificationError: the log or this party's files do not stand.
     """
-    identity = load_identity(home)
+    identity = load_identity(home, ask_passphrase)
+    if identity.role is Role.CHECKER and identity.paillier_key is None:
+        raise ConfigurationError(
+            "the Paillier key is locked", hint="start the checker where its passphrase can be given"
+        )
     members = load_members(home)
     daemons = {
         Role.COORDINATOR: _run_coordinator,
