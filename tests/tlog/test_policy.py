@@ -484,7 +484,7 @@ def test_no_cosignature_and_a_single_witness_are_refused() -> None:
 @pytest.mark.parametrize(
     ("lines", "remedy"),
     [
-        (["group a any w0 w1 w2", "group top all a w3", "quorum top"], "at least two witnesses"),
+        (["group a any w0 w1 w2", "group top all a w3", "quorum top"], "Group a"),
         (["group a 2 w0 w1 w2", "group b any w3 w4", "group t all a b", "quorum t"], "Group a"),
         (["group a all w0 w1", "group b all w2 w3", "group t any a b", "quorum t"], "Group t"),
         (["group a any w0 w1 w2", "quorum a"], "3 of its 3"),
