@@ -16,22 +16,41 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
 from stayput.errors import VerificationError
 from stayput.link import NOTES_PER_PAGE
 from stayput.membership import Members
-from stayput.steps import ResultReleased, RunOrdered, ScenarioSealed, Step, SumFormed
+from stayput.steps import (
+    KeysRotated,
+    LogFrozen,
+    ResultReleased,
+    RunOrdered,
+    ScenarioSealed,
+    Step,
+    SumFormed,
+)
 from stayput.tlog import merkle
 from stayput.tlog.checkpoint import (
     Checkpoint,
-    parse_checkpoint_text,
+    claimed_checkpoint,
     sign_checkpoint,
+    verify_checkpoint,
     verify_cosigned,
 )
 from stayput.tlog.note import Signer, add_signatures, verify_note
 
-MILESTONES: tuple[type, ...] = (ScenarioSealed, RunOrdered, SumFormed, ResultReleased)
+MembersAt = Callable[[int], Members]
+"""The members as of the first so many entries (:meth:`stayput.session.Session.members_at`)."""
+
+MILESTONES: tuple[type, ...] = (
+    ScenarioSealed,
+    RunOrdered,
+    SumFormed,
+    ResultReleased,
+    KeysRotated,
+    LogFrozen,
+)
 """Steps after which everybody cosigns exactly the tree that ends with them."""
 
 
@@ -59,12 +78,13 @@ class CosignedNotes:
     Args:
         origin: of the log.
         key: the log's own; it signs every note, since a note without its signature is none.
+        tree: of the log; it grows with it.
     """
 
-    def __init__(self, origin: str, key: Signer) -> None:
+    def __init__(self, origin: str, key: Signer, tree: merkle.Tree | None = None) -> None:
         self._origin = origin
         self._key = key
-        self._tree = merkle.Tree()
+        self._tree = merkle.Tree() if tree is None else tree
         self._notes: dict[int, bytes] = {}
         self._sizes: list[int] = []
         self._newest: dict[str, int] = {}
@@ -73,11 +93,14 @@ class CosignedNotes:
         """The log has one more entry, of this leaf hash."""
         self._tree.append(leaf)
 
-    def merge(self, notes: Iterable[bytes], members: Members, caller: str) -> Mapping[int, bytes]:
+    def merge(
+        self, notes: Iterable[bytes], members_at: MembersAt, caller: str
+    ) -> Mapping[int, bytes]:
         """The notes, by size, that a cosigner's own lines change; nothing is believed yet.
 
         Args:
             notes: untrusted; other lines than the caller's are not looked at.
+            members_at: the members as of a size of this log; keys rotate (K-4).
 
         Raises:
             DocumentError: no note of a checkpoint.
@@ -86,10 +109,10 @@ class CosignedNotes:
         """
         merged: dict[int, bytes] = {}
         for data in notes:
-            note = verify_note(data, members.cosigners([caller]))
-            checkpoint = parse_checkpoint_text(note.text)
+            checkpoint = claimed_checkpoint(data)
             self._require_ours(checkpoint)
             size = checkpoint.size
+            note = verify_note(data, members_at(size).cosigners([caller]))
             before = merged.get(size) or self._notes.get(size) or self._signed(checkpoint)
             after = add_signatures(before, note.lines)
             if after != self._notes.get(size):
@@ -109,12 +132,29 @@ class CosignedNotes:
     def _signed(self, checkpoint: Checkpoint) -> bytes:
         return sign_checkpoint(checkpoint, self._key)
 
-    def believe(self, notes: Mapping[int, bytes], members: Members) -> None:
+    def load(self, size: int, data: bytes, members_at: MembersAt) -> None:
+        """Take the note that was stored for a size.
+
+        Raises:
+            DocumentError, VerificationError: not such a note of this log, or a line in it does not
+                hold.
+        """
+        verifier = members_at(1).log_verifier
+        checkpoint = verify_checkpoint(data, self._origin, verifier)
+        if checkpoint.size != size:
+            raise VerificationError(
+                f"the checkpoint is of {checkpoint.size} entries, not of {size}"
+            )
+        self._require_ours(checkpoint)
+        self.believe({size: data}, members_at)
+
+    def believe(self, notes: Mapping[int, bytes], members_at: MembersAt) -> None:
         """Take notes that are stored."""
         for size, data in notes.items():
             if size not in self._notes:
                 bisect.insort(self._sizes, size)
             self._notes[size] = data
+            members = members_at(size)
             found = verify_cosigned(data, self._origin, members.log_verifier, members.cosigners())
             for name in found.times:
                 self._newest[name] = max(size, self._newest.get(name, 0))
@@ -124,3 +164,22 @@ class CosignedNotes:
         first = bisect.bisect_right(self._sizes, start)
         sizes = {*self._newest.values(), *self._sizes[first : first + NOTES_PER_PAGE]}
         return tuple(self._notes[size] for size in sorted(sizes))
+
+    def note(self, size: int) -> bytes:
+        """The note of a size of the log, with all lines that are known; the log's own at least.
+
+        Raises:
+            ValueError: the log is smaller.
+        """
+        known = self._notes.get(size)
+        return known or self._signed(Checkpoint(self._origin, size, self._tree.root(size)))
+
+    def surplus(self, milestones: Container[int]) -> tuple[int, ...]:
+        """Sizes that are no milestone, and the newest of no key any more."""
+        newest = set(self._newest.values())
+        return tuple(s for s in self._notes if s not in milestones and s not in newest)
+
+    def forget(self, size: int) -> None:
+        """Drop the note of a size."""
+        del self._notes[size]
+        self._sizes.remove(size)
