@@ -1,7 +1,6 @@
 """Connecting one command or program, in contrast to a daemon, to its coordinator.
 
-Starts from the party's mirror on disk if a daemon keeps one (so that a log that was cut since is
-noticed) and keeps what is new in memory.
+A rotation of keys that was interrupted is finished first, if the log has it.
 """
 
 from __future__ import annotations
@@ -13,33 +12,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stayput.client import Client
-from stayput.daemon import clock
+from stayput.daemon import clock, connected
 from stayput.identity import Identity, load_identity, load_members
 from stayput.replica import Replica
+from stayput.rotation import finish_rotation
 from stayput.rpc.client import GrpcLink
-from stayput.store.journal import Journal, MemoryMirror
+from stayput.store.journal import Journal
 
 
 @contextlib.contextmanager
 def connection(home: Path) -> Iterator[tuple[Identity, Replica, GrpcLink]]:
     """A verified replica and a link for one command."""
-    identity, members = load_identity(home), load_members(home)
-    with GrpcLink(identity, members) as link:
-        replica = Replica(members, _mirror(home))
-        replica.catch_up(link)
+    identity = finish_rotation(load_identity(home), connected)
+    with connected(identity) as (replica, link):
         yield identity, replica, link
-
-
-def _mirror(home: Path) -> MemoryMirror:
-    if not (home / "journal.db").exists():
-        return MemoryMirror()
-    with contextlib.closing(Journal(home / "journal.db")) as journal:
-        return MemoryMirror(*journal.load())
 
 
 def connect_user(home: Path) -> Client:
     """A client; its mirror is kept on disk, so history cannot be cut between two commands."""
-    identity, members = load_identity(home), load_members(home)
+    identity, members = finish_rotation(load_identity(home), connected), load_members(home)
     journal = Journal(home / "journal.db")
     link = GrpcLink(identity, members)
 

@@ -32,12 +32,13 @@ from stayput.identity import Identity, load_identity, load_members
 from stayput.membership import Members
 from stayput.node import Node
 from stayput.replica import Replica
+from stayput.rotation import finish_rotation
 from stayput.rpc import wire
 from stayput.rpc.client import GrpcLink
 from stayput.rpc.server import serve
 from stayput.staging import StagingPool
 from stayput.steps import Role
-from stayput.store.journal import Journal
+from stayput.store.journal import Journal, MemoryMirror
 from stayput.store.ledger import STORAGE_KEY, Ledger
 
 POLL_MS = 20_000
@@ -57,9 +58,7 @@ def clock() -> int:
     return int(time.time())
 
 
-def run_daemon(
-    home: Path, report: Report, ask_passphrase: Callable[[], str] | None = None
-) -> None:
+def run_daemon(home: Path, report: Report, ask_passphrase: Callable[[], str] | None = None) -> None:
     """Run the daemon of whatever role the identity in ``home`` has, until SIGTERM or SIGINT.
 
     Args:
@@ -85,13 +84,54 @@ def run_daemon(
             f"a {identity.role.name.lower()} has no daemon",
             hint="daemons are run by coordinator, checker and holders",
         )
-    with _exclusively(home), _recording_wire(home), _stopping_on_signals():
-        daemons[identity.role](home, identity, members, report)
+    with exclusively(home), _recording_wire(home), _stopping_on_signals():
+        known = _with_known_keys(identity, report)
+        daemons[known.role](home, known, members, report)
 
 
 @contextlib.contextmanager
-def _exclusively(home: Path) -> Iterator[None]:
-    """One daemon per home folder; the lock goes with the process, however it ends."""
+def connected(identity: Identity) -> Iterator[tuple[Replica, GrpcLink]]:
+    """A link with these keys, and a replica that has caught up over it.
+
+    Starts from the party's mirror on disk if a daemon keeps one (so that a log that was cut since
+    is noticed) and keeps what is new in memory.
+    """
+    members = load_members(identity.home)
+    with GrpcLink(identity, members) as link:
+        replica = Replica(members, _mirror(identity.home))
+        replica.catch_up(link)
+        yield replica, link
+
+
+def _mirror(home: Path) -> MemoryMirror:
+    if not (home / "journal.db").exists():
+        return MemoryMirror()
+    with contextlib.closing(Journal(home / "journal.db")) as journal:
+        return MemoryMirror(*journal.load())
+
+
+def _with_known_keys(identity: Identity, report: Report) -> Identity:
+    """The identity that the log knows; waits for the coordinator if a rotation was interrupted."""
+    said = False
+    while True:
+        try:
+            return finish_rotation(identity, connected)
+        except Unavailable as error:
+            if not said:
+                report(f"a rotation of keys was interrupted: {error.message}; trying again")
+            said = True
+            time.sleep(MAX_BACKOFF * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+
+
+@contextlib.contextmanager
+def exclusively(home: Path) -> Iterator[None]:
+    """One daemon per home folder, or a command that wants none to run meanwhile.
+
+    The lock goes with the process, however it ends.
+
+    Raises:
+        ConfigurationError: one is running.
+    """
     descriptor = os.open(home / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
