@@ -34,6 +34,7 @@ from pyarrow import parquet
 
 from stayput.audit import verify_log, verify_release
 from stayput.config import add_source
+from stayput.crypto.cores import Progress
 from stayput.errors import ConfigurationError, StayputError, VerificationError
 from stayput.identity import (
     coordinator_address,
@@ -110,13 +111,16 @@ class DemoReport:
 # --- the show -------------------------------------------------------------------------------------
 
 
-def run_demo(directory: Path, tell: Tell, *, program: str = "stayput") -> DemoReport:
+def run_demo(
+    directory: Path, tell: Tell, *, program: str = "stayput", progress: Progress | None = None
+) -> DemoReport:
     """Make the consortium in ``directory``, let it answer three statements, verify everything.
 
     Args:
         directory: made afresh; one of an earlier demonstration is deleted first.
         tell: is told every line of the show.
         program: how a person calls this program; commands are shown so.
+        progress: is told how far the search for the checker's key is.
 
     Raises:
         ConfigurationError: the folder is somebody's, or in use.
@@ -126,7 +130,7 @@ def run_demo(directory: Path, tell: Tell, *, program: str = "stayput") -> DemoRe
     started = time.monotonic()
     with _owned(directory, afresh=True):
         stage = _Stage(directory, tell, program, started)
-        _make_parties(stage)
+        _make_parties(stage, progress)
         with _daemons(stage):
             _propose_and_approve(stage)
             _run_statements(stage)
@@ -247,17 +251,19 @@ def _python() -> list[str]:
 # --- 1. the parties -------------------------------------------------------------------------------
 
 
-def _make_parties(stage: _Stage) -> None:
+def _make_parties(stage: _Stage, progress: Progress | None) -> None:
     stage.heading("Seven parties, each with its own keys, folder and process")
-    key = stage.begin("init", CHECKER, "--role", "checker", of=CHECKER)  # seconds, so it is first
     now, address = int(time.time()), f"127.0.0.1:{_free_port()}"
     cards = []
     for name, role in ROLES.items():
-        if name == CHECKER:
-            continue
         own_address = address if role == "coordinator" else ""
         identity = create_identity(
-            stage.home(name), name, Role[role.upper()], address=own_address, now=now
+            stage.home(name),
+            name,
+            Role[role.upper()],
+            address=own_address,
+            now=now,
+            progress=progress,
         )
         cards.append(member_card(identity))
         if role == "coordinator":
@@ -267,8 +273,6 @@ def _make_parties(stage: _Stage) -> None:
         path.parent.mkdir()
         shutil.copyfile(_demo_file(f"{name}.parquet"), path)
         add_source(stage.home(name), "flights", path, None, "")
-    stage.end(key, "init", CHECKER, "--role", "checker", of=CHECKER)
-    cards.append((stage.home(CHECKER) / "card.json").read_bytes())
     data = form_member_list("new-york", cards, coordinator_key, int(time.time()))
     (stage.directory / "members.json").write_bytes(data)
     for name in ROLES:

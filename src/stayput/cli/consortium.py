@@ -14,7 +14,10 @@ from stayput.cli.terminal import (
     DEFAULT_HOME,
     AsJson,
     Home,
+    ask_passphrase,
+    choose_passphrase,
     confirm,
+    counting,
     put,
     put_json,
     put_table,
@@ -38,6 +41,13 @@ class RoleName(enum.StrEnum):
     AUDITOR = "auditor"
 
 
+class KeyKind(enum.StrEnum):
+    """Kinds of Paillier keys as they are typed."""
+
+    SAFE = "safe-primes"
+    SUBGROUP = "subgroup"
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(init)
@@ -56,6 +66,13 @@ def init(
     listen: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where the coordinator listens.")
     ] = "",
+    paillier: Annotated[
+        KeyKind | None,
+        typer.Option(help="Kind of the checker's key; a subgroup key opens faster: crypto.md."),
+    ] = None,
+    lock: Annotated[
+        bool, typer.Option("--lock", help="Lock the checker's key file with a passphrase.")
+    ] = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Draw the keys of a new party; private parts never leave its folder."""
@@ -67,9 +84,23 @@ def init(
         raise InvalidInput(
             "a coordinator listens on an address", hint="add --listen HOST:PORT, such as :7443"
         )
+    if chosen is not Role.CHECKER and (paillier or lock):
+        raise InvalidInput(
+            f"a {role} has no Paillier key", hint="--paillier and --lock are for a checker"
+        )
+    passphrase = choose_passphrase("passphrase of the Paillier key") if lock else None
     if chosen is Role.CHECKER:
-        say("drawing a Paillier key of 3072 bits, some seconds ...")
-    create_identity(home, name, chosen, address=listen, now=int(time.time()))
+        say("drawing a Paillier key of 3072 bits, some seconds, luck decides how many ...")
+    create_identity(
+        home,
+        name,
+        chosen,
+        address=listen,
+        now=int(time.time()),
+        subgroup=paillier is KeyKind.SUBGROUP,
+        passphrase=passphrase,
+        progress=counting("numbers tested"),
+    )
     say(f"{name} is a {role} now; its keys are in {home}, for nobody else to read")
     say(f"next: hand {home / 'card.json'} to the coordinator")
     put(str(home / "card.json"))
@@ -169,7 +200,7 @@ def start(home: Home = DEFAULT_HOME) -> None:
     def report(message: str) -> None:
         say(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {message}")
 
-    run_daemon(home, report)
+    run_daemon(home, report, lambda: ask_passphrase("passphrase of the Paillier key"))
     report("stopped")
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from stayput.cli.terminal import AsJson, put, put_json, say
+from stayput.cli.terminal import AsJson, counting, put, put_json, say
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +34,12 @@ def demo(
     if up:
         keep_up(directory, say)
         return
-    report = run_demo(directory, say if as_json else put, program=program_words())
+    report = run_demo(
+        directory,
+        say if as_json else put,
+        program=program_words(),
+        progress=counting("drawing the checker's key of 3072 bits, numbers tested"),
+    )
     if as_json:
         put_json(dataclasses.asdict(report))
 

@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -29,6 +29,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 SIGNIFICANT_DIGITS = 6
 """Of real numbers in a printed table; JSON, CSV and Python have all of them."""
+
+CREDENTIAL = "stayput-passphrase"
+"""Under this name a service manager hands over the passphrase of a locked key."""
 
 OTHER_WIDTH = 10_000
 """Columns where the output is no terminal and ``COLUMNS`` is not set: nothing is wrapped."""
@@ -70,6 +73,58 @@ def confirm(question: str) -> bool:
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def ask_passphrase(question: str) -> str:
+    """The passphrase of a key: from the service manager, else typed where nobody sees it.
+
+    Never from the command line or the environment, which others on the machine can read.
+
+    Raises:
+        ConfigurationError: there is neither, or it is empty.
+    """
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")  # systemd.exec(5), LoadCredential=
+    credential = Path(folder) / CREDENTIAL if folder else None
+    if credential is not None and credential.is_file():
+        passphrase = read_text(credential).rstrip("\r\n")
+    elif sys.stdin.isatty():
+        import getpass
+
+        passphrase = getpass.getpass(f"{question}: ", sys.stderr)
+    else:
+        raise ConfigurationError(
+            "the key is locked, and there is nobody to ask for its passphrase",
+            hint=f"start it by hand, or hand it over as the systemd credential {CREDENTIAL}",
+        )
+    if not passphrase:
+        raise ConfigurationError("the passphrase is empty", hint="type it again")
+    return passphrase
+
+
+def choose_passphrase(question: str) -> str:
+    """A new passphrase, typed twice where it is typed.
+
+    Raises:
+        ConfigurationError: as for :func:`ask_passphrase`, or the two differ.
+    """
+    passphrase = ask_passphrase(question)
+    if passphrase != ask_passphrase(f"{question}, once more"):
+        raise ConfigurationError("the two passphrases differ", hint="type the same one twice")
+    return passphrase
+
+
+def counting(what: str) -> Callable[[int, int], None]:
+    """Progress on stderr: a line that counts where it is a terminal, else one line in the end."""
+    typed = sys.stderr.isatty()
+
+    def tell(done: int, total: int) -> None:
+        if typed:
+            end = "\n" if done >= total else ""
+            print(f"\r{what}: {done:,} of about {total:,}", end=end, file=sys.stderr, flush=True)
+        elif done >= total:
+            say(f"{what}: done")
+
+    return tell
 
 
 def put_table(
