@@ -238,16 +238,61 @@ def test_a_compact_range_that_cannot_be(size: int, hashes: tuple[bytes, ...]) ->
         merkle.CompactRange(size, hashes)
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    parts=st.lists(st.integers(0, 20), max_size=6),
+    singly=st.lists(st.booleans(), min_size=6, max_size=6),
+)
+def test_many_leaves_at_once_are_the_same_as_one_by_one(
+    parts: list[int], singly: list[bool]
+) -> None:
+    leaves = merkle.leaf_hashes(str(number).encode() for number in range(sum(parts)))
+    edge, tree, start = merkle.CompactRange(), merkle.Tree(), 0
+    for count, one_by_one in zip(parts, singly, strict=False):
+        part = leaves[start : start + count]
+        start += count
+        if one_by_one:
+            for leaf in part:
+                edge.append(leaf)
+                tree.append(leaf)
+        else:
+            edge.extend(part)
+            tree.extend(iter(part))
+        root = naive_root([str(number).encode() for number in range(start)])
+        assert edge.size == tree.size == start
+        assert edge.root() == tree.root() == root
+        assert merkle.CompactRange(edge.size, edge.hashes).root() == root
+    for size in range(1, start + 1):
+        assert tree.inclusion_proof(size - 1) == merkle.inclusion_proof(leaves, size - 1, start)
+
+
+def test_subtree_roots_of_a_tree() -> None:
+    leaves = merkle.leaf_hashes([b"0", b"1", b"2", b"3", b"4"])
+    tree = merkle.Tree(leaves)
+    assert tree.hashes(0, 1, 5) == leaves[1:]
+    assert tree.hashes(1, 0, 2) == merkle.parents(leaves)
+    assert tree.hashes(2, 0, 1) == [tree.root(4)]
+    assert tree.hashes(0, 5, 5) == []
+    for bad in ((0, 0, 6), (1, 2, 3), (3, 0, 1), (-1, 0, 1), (0, 2, 1), (0, -1, 1)):
+        with pytest.raises(ValueError, match="smaller"):
+            tree.hashes(*bad)
+
+
 def test_a_full_tree_takes_no_more() -> None:
     full = merkle.CompactRange(merkle.MAX_SIZE, [bytes(32)] * 63)
     with pytest.raises(ValueError, match="2\\*\\*63"):
         full.append(bytes(32))
+    with pytest.raises(ValueError, match="2\\*\\*63"):
+        full.extend([bytes(32)])
+    assert full.size == merkle.MAX_SIZE
 
 
 def test_only_hashes_are_appended() -> None:
     for target in (merkle.CompactRange(), merkle.Tree()):
         with pytest.raises(ValueError, match="32 bytes"):
             target.append(b"entry")
+        with pytest.raises(ValueError, match="32 bytes"):
+            target.extend([bytes(32), b"entry"])
         assert target.root() == merkle.EMPTY_ROOT
 
 

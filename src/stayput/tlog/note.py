@@ -252,11 +252,11 @@ def verify_note(data: bytes, verifiers: Sequence[Verifier]) -> VerifiedNote:
 
 
 def is_key_name(name: str) -> bool:
-    """Whether a text can be a key name: not empty, no Unicode space, no plus, no control."""
+    """Whether a text can be a key name: UTF-8, not empty, no Unicode space, no plus, no control."""
     return (
         bool(name)
         and "+" not in name
-        and not any(character.isspace() for character in name)
+        and not any(character.isspace() or _is_surrogate(character) for character in name)
         and not _has_control_characters(name)
     )
 
@@ -336,6 +336,11 @@ def _decode(data: bytes) -> str:
 
 def _type_name(kind: int) -> str:
     return f"0x{kind:02x} ({SIGNATURE_TYPES.get(kind, 'unassigned')})"
+
+
+def _is_surrogate(character: str) -> bool:
+    """Whether UTF-8 cannot write it: it stands in a ``str`` for an octet that is no UTF-8."""
+    return "\ud800" <= character <= "\udfff"
 
 
 def _has_control_characters(text: str) -> bool:
