@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from parties import NOW, Party
 
-from stayput.errors import DocumentError, RuleViolation, VerificationError
+from stayput.crypto import signing
+from stayput.crypto.paillier import PrivateKey
+from stayput.errors import ConfigurationError, DocumentError, RuleViolation, VerificationError
+from stayput.identity import Identity, create_identity, draw_next, member_card
 from stayput.session import (
     NO_CIPHERTEXTS,
     Add,
@@ -26,10 +30,14 @@ from stayput.steps import (
     Decision,
     DeletionCheck,
     FailureReason,
+    FreezeReason,
+    KeysRotated,
+    LogFrozen,
     NotCovered,
     Outcome,
     RefusalReason,
     ResultReleased,
+    Role,
     Round,
     RunFailed,
     RunOrdered,
@@ -554,3 +562,305 @@ def test_no_reordered_or_shortened_story_is_accepted(
     replay(story.log)
     with pytest.raises((RuleViolation, VerificationError, DocumentError)):
         replay(bend(story.log))
+
+
+# --- keys over time -------------------------------------------------------------------------------
+
+
+ROTATING = ("north", "office", "asker", "reviewer")
+"""One member of every role but the coordinator."""
+
+DAY = 86_400
+
+
+def card_of(new: Identity, **changes: object) -> bytes:
+    """The card of new keys, perhaps bent, always signed by the new signing key."""
+    return signing.sign(dataclasses.replace(new.member, **changes), new.signing_key)
+
+
+def rotation(new: Identity, time: int = NOW, **changes: object) -> KeysRotated:
+    return KeysRotated(new.name, card_of(new, **changes), time)
+
+
+def drawn(story: Story, name: str, now: int = NOW) -> Identity:
+    """Next keys of a party; the consortium's own are shared by all tests and stay."""
+    return draw_next(story.consortium.identities[name], now=now)
+
+
+def told(story: Story, step: object, identity: Identity) -> None:
+    entry = signing.sign(step, identity.signing_key)
+    story.session.replay(entry)
+    story.log.append(entry)
+
+
+@pytest.mark.parametrize("name", ROTATING)
+def test_a_member_of_any_role_takes_new_keys(story: Story, name: str) -> None:
+    before = story.session.members
+    assert before is not None
+    new = drawn(story, name)
+    story.tell(rotation(new), name)
+    now = story.session.members
+    assert now is not None
+    assert now[name] == new.member
+    assert now.envelope == before.envelope
+    assert [m for m in now if m.name != name] == [m for m in before if m.name != name]
+    assert before[name] == story.consortium.identities[name].member, "the list of before changed"
+    assert now.by_certificate(before.certificate(name).sha256) is None
+    assert now.formerly(before.certificate(name).sha256) == name
+    assert now.by_certificate(now.certificate(name).sha256) == new.member
+    if new.paillier_key is not None:
+        assert now.checker_key(name) == new.paillier_key.public
+    assert replay(story.log).members == now
+
+
+def test_each_entry_is_verified_with_the_keys_of_its_moment(story: Story) -> None:
+    new = drawn(story, "asker")
+    with pytest.raises(VerificationError, match="another key"):
+        told(story, proposed(), new)  # not yet
+    story.tell(rotation(new), "asker")
+    with pytest.raises(VerificationError, match="another key"):
+        story.tell(proposed(), "asker")  # no longer
+    told(story, proposed(), new)
+    again = replay(story.log)
+    assert again.scenarios.keys() == story.session.scenarios.keys()
+    assert again.rotations == [1]
+
+
+def test_what_was_signed_before_the_rotation_stays(story: Story) -> None:
+    story.until_proposed()
+    story.tell(reviewed("north"), "north")
+    new = drawn(story, "north")
+    story.tell(rotation(new), "north")
+    for holder in ("south", "west"):
+        story.tell(reviewed(holder), holder)
+    story.tell(ScenarioSealed(SCENARIO, NOW), "hub")
+    assert story.session.scenarios[SCENARIO].phase is ScenarioPhase.SEALED
+
+
+def test_two_rotations_in_a_row_and_who_was_a_member_when(story: Story) -> None:
+    first = drawn(story, "north")
+    second = draw_next(first, now=NOW)
+    story.tell(rotation(first), "north")
+    with pytest.raises(VerificationError, match="another key"):
+        story.tell(rotation(second), "north")  # with the first keys of all
+    told(story, rotation(second), first)
+    original = story.consortium.identities["north"].member
+    members_at = story.session.members_at
+    assert [members_at(size)["north"] for size in (1, 2, 3, 99)] == [
+        original,
+        first.member,
+        second.member,
+        second.member,
+    ]
+    assert story.session.rotations == [1, 2]
+    with pytest.raises(RuleViolation):
+        members_at(0)
+
+
+def test_the_new_key_alone_does_not_rotate(story: Story) -> None:
+    new = drawn(story, "north")
+    with pytest.raises(VerificationError, match="another key"):
+        told(story, rotation(new), new)
+
+
+def test_the_old_key_alone_does_not_rotate(story: Story) -> None:
+    """A card that the new key has not signed: whoever signs it need not have that key."""
+    new = drawn(story, "north")
+    unproven = story.consortium.sign(new.member, "north")
+    with pytest.raises(VerificationError):
+        story.tell(KeysRotated("north", unproven, NOW), "north")
+
+
+def test_nobody_rotates_the_keys_of_somebody_else(story: Story, tmp_path: Path) -> None:
+    theirs = drawn(story, "south")
+    story.refuses(KeysRotated("north", card_of(theirs), NOW), "north", "K-1")
+    with pytest.raises(VerificationError, match="another key"):
+        story.tell(rotation(theirs), "north")
+    stranger = create_identity(tmp_path / "stranger", "stranger", Role.HOLDER, now=NOW)
+    story.refuses(KeysRotated("north", member_card(stranger), NOW), "north", "K-1")
+    story.refuses(KeysRotated("stranger", member_card(stranger), NOW), "north", "L-2")
+
+
+def test_a_rotation_changes_no_role(story: Story) -> None:
+    new = drawn(story, "reviewer")
+    story.refuses(rotation(new, role=story.consortium.members.role("north")), "reviewer", "K-1")
+
+
+def test_the_coordinator_does_not_rotate(story: Story) -> None:
+    hub = story.consortium.identities["hub"]
+    with pytest.raises(ConfigurationError, match="do not rotate") as refused:
+        draw_next(hub, now=NOW)
+    assert "operating.md" in refused.value.hint
+    key = drawn(story, "asker").signing_key
+    card = signing.sign(dataclasses.replace(hub.member, signing_key=key.public), key)
+    story.refuses(KeysRotated("hub", card, NOW), "hub", "K-1")
+
+
+def test_no_key_comes_back_and_none_is_taken_over(story: Story) -> None:
+    """By whom and for what it was used does not matter."""
+    old, other = story.consortium.identities["north"], story.consortium.identities["south"]
+    new = drawn(story, "north")
+    assert old.witness_key is not None
+    assert other.witness_key is not None
+    for changes in (
+        {"agreement_key": other.agreement_key.public},
+        {"witness_key": other.witness_key.public},
+        {"auditor_key": old.witness_key.public},
+        {"witness_key": old.signing_key.public},
+        {"witness_key": new.member.auditor_key},
+        {"witness_key": new.signing_key.public},
+        {"agreement_key": story.consortium.identities["west"].signing_key.public},
+    ):
+        before = snapshot(story.session)
+        with pytest.raises((RuleViolation, VerificationError)):
+            story.tell(rotation(new, **changes), "north")
+        assert snapshot(story.session) == before
+    story.tell(rotation(new), "north")
+    for changes in (
+        {"agreement_key": old.agreement_key.public},
+        {"witness_key": old.witness_key.public},
+        {"certificate": old.certificate},
+    ):
+        following = draw_next(new, now=NOW)
+        with pytest.raises(RuleViolation) as refused:
+            told(story, rotation(following, **changes), new)
+        assert refused.value.clause == "K-2"
+    back = KeysRotated("north", member_card(old), NOW)
+    with pytest.raises(RuleViolation) as refused:
+        told(story, back, new)
+    assert refused.value.clause == "K-2"
+
+
+def test_another_member_cannot_take_a_retired_key(story: Story) -> None:
+    old = story.consortium.identities["north"]
+    story.tell(rotation(drawn(story, "north")), "north")
+    taken = rotation(drawn(story, "south"), agreement_key=old.agreement_key.public)
+    story.refuses(taken, "south", "K-2")
+
+
+def test_a_rotation_that_changes_nothing_is_none(story: Story) -> None:
+    card = member_card(story.consortium.identities["north"])
+    story.refuses(KeysRotated("north", card, NOW), "north", "K-2")
+
+
+def test_one_key_may_be_replaced_and_the_others_stay(story: Story) -> None:
+    """A certificate that expires is renewed with the same signing key."""
+    old = story.consortium.identities["north"]
+    renewed = dataclasses.replace(old.member, certificate=drawn(story, "north").certificate)
+    story.tell(KeysRotated("north", signing.sign(renewed, old.signing_key), NOW), "north")
+    story.until_proposed()
+    story.tell(reviewed("north"), "north")  # still its key
+    members = story.session.members
+    assert members is not None
+    assert members.certificate("north").der == renewed.certificate
+
+
+def test_a_small_order_key_is_refused(story: Story) -> None:
+    new = drawn(story, "north")
+    for field in ("witness_key", "auditor_key", "agreement_key"):
+        with pytest.raises(VerificationError):
+            story.tell(rotation(new, **{field: bytes(32)}), "north")
+
+
+def test_a_paillier_key_with_a_known_factor_is_refused(story: Story) -> None:
+    """Who learns the factors of the old key would have those of the new one."""
+    new = drawn(story, "office")
+    old = story.consortium.identities["office"].paillier_key
+    assert old is not None
+    assert new.paillier_key is not None
+    shared = PrivateKey(old.primes()[0], new.paillier_key.primes()[0])
+    story.refuses(rotation(new, paillier_modulus=shared.public.to_bytes()), "office", "K-2")
+
+
+@pytest.mark.parametrize("days", [-1, 731])
+def test_the_new_certificate_is_in_date(story: Story, days: int) -> None:
+    new = drawn(story, "north")
+    story.refuses(rotation(new, NOW + days * DAY), "north", "K-2")
+
+
+@pytest.mark.parametrize("name", ["asker", "office", "north", "south"])
+def test_nobody_rotates_within_an_open_run(story: Story, name: str) -> None:
+    story.until_ordered()
+    new = drawn(story, name)
+    story.refuses(rotation(new), name, "K-3")
+    story.tell(RunFailed(RUN, "hub", FailureReason.TIMED_OUT, NOW), "hub")
+    story.tell(rotation(new), name)
+
+
+@pytest.mark.parametrize("name", ["eve", "rival", "reviewer"])
+def test_who_is_not_in_the_run_may_rotate_meanwhile(story: Story, name: str) -> None:
+    story.until_ordered()
+    story.tell(rotation(drawn(story, name)), name)
+
+
+def test_a_late_receipt_is_signed_with_the_new_key(story: Story) -> None:
+    story.until_ordered()
+    story.tell(RunFailed(RUN, "north", FailureReason.STAGING_FAILED, NOW), "north")
+    new = drawn(story, "north")
+    story.tell(rotation(new), "north")
+    with pytest.raises(VerificationError):
+        story.tell(destroyed("north"), "north")
+    told(story, destroyed("north"), new)
+
+
+def test_a_rotation_has_no_room_for_anything_else() -> None:
+    with pytest.raises(ValueError, match="at most"):
+        KeysRotated("north", bytes(9000), NOW)
+    with pytest.raises(ValueError, match="no name"):
+        KeysRotated("../north", b"", NOW)
+    with pytest.raises(ValueError, match="year"):
+        KeysRotated("north", b"", -1)
+
+
+# --- the end of a log -----------------------------------------------------------------------------
+
+
+FROZEN = LogFrozen(FreezeReason.KEY_COMPROMISED, NOW)
+
+
+def test_nothing_follows_a_frozen_log(story: Story) -> None:
+    story.until_judged()
+    story.tell(FROZEN, "hub")
+    assert story.session.frozen == FROZEN
+    new = drawn(story, "eve")
+    for step, signer in (
+        (FROZEN, "hub"),
+        (proposed(scenario=OTHER_SCENARIO), "asker"),
+        (contributed("north", Round.VALUES), "north"),
+        (destroyed("eve"), "eve"),
+        (rotation(new), "eve"),
+        (RunFailed(RUN, "hub", FailureReason.TIMED_OUT, NOW), "hub"),
+        (ScenarioRevoked(SCENARIO, "north", RefusalReason.LEGAL, NOW), "north"),
+    ):
+        story.refuses(step, signer, "K-5")
+    with pytest.raises(RuleViolation) as refused:
+        story.session.replay(story.log[0])
+    assert refused.value.clause == "L-1"
+    assert replay(story.log).frozen == FROZEN
+
+
+def test_open_runs_of_a_frozen_log_have_failed(story: Story) -> None:
+    story.until_judged()
+    story.tell(FROZEN, "hub")
+    assert story.session.runs[RUN].phase is RunPhase.FAILED
+    assert story.session.runs[RUN].failure is FailureReason.LOG_FROZEN
+    assert story.session.open_runs() == ()
+
+
+def test_a_frozen_log_gives_nobody_anything_to_do(story: Story) -> None:
+    story.until_approved()
+    assert list(story.session.instructions("hub")) == [Seal(SCENARIO)]
+    story.tell(FROZEN, "hub")
+    for name in story.consortium.identities:
+        assert list(story.session.instructions(name)) == []
+
+
+@pytest.mark.parametrize("signer", ["north", "office", "asker", "reviewer"])
+def test_only_the_coordinator_freezes(story: Story, signer: str) -> None:
+    with pytest.raises(VerificationError):
+        story.tell(FROZEN, signer)
+    assert story.session.frozen is None
+
+
+def test_no_other_reason_than_a_code_is_given() -> None:
+    assert [field.name for field in dataclasses.fields(LogFrozen)] == ["reason", "time"]

@@ -334,15 +334,17 @@ class Members:
             )
         certificate = parse_certificate(new.certificate, new.name)
         before = self._certificates[new.name]
-        fresh = _public_parts(new, certificate) - _public_parts(old, before)
-        if new == old or fresh & self._used:
+        parts = _public_parts(new, certificate)
+        fresh = {
+            now for now, was in zip(parts, _public_parts(old, before), strict=True) if now != was
+        }
+        if new == old or fresh & self._used or len(set(parts)) != len(parts):
             raise RuleViolation(
                 f"{new.name} takes a key that is or was somebody's in this log",
                 clause="K-2",
                 hint="every key that changes is drawn anew",
             )
         try:
-            _require_distinct([new])
             require_in_date(new.name, certificate, time)
         except VerificationError as error:
             raise RuleViolation(error.message, clause="K-2", hint=error.hint) from None
@@ -584,15 +586,13 @@ def _require_distinct(cards: Sequence[Member]) -> None:
         raise VerificationError("one key serves two purposes or two members")
 
 
-def _public_parts(member: Member, certificate: Certificate) -> frozenset[bytes]:
-    """All that must never be anybody else's, now or later: keys, and the certificate."""
-    return frozenset(
-        (
-            *_ed25519_keys(member),
-            member.agreement_key,
-            certificate.public_key,
-            certificate.sha256,
-        )
+def _public_parts(member: Member, certificate: Certificate) -> tuple[bytes, ...]:
+    """All that must never be anybody else's, or serve another purpose, now or later."""
+    return (
+        *_ed25519_keys(member),
+        member.agreement_key,
+        certificate.public_key,
+        certificate.sha256,
     )
 
 
