@@ -435,7 +435,7 @@ def test_every_altered_entry_order_or_checkpoint_is_found(world: World) -> None:
         bent = [*log[:index], bytes(flipped), *log[index + 1 :]]
         finding = verify_log(bent, checkpoint, world.members).finding
         assert finding is not None
-        assert finding.index == index
+        assert finding.entry == index
         for bent in ([*log[:index], *log[index + 1 :]], log[:index]):
             assert verify_log(bent, checkpoint, world.members).finding is not None
     for index in range(1, len(log) - 1):

@@ -7,9 +7,11 @@ parties ran, :mod:`~stayput.audit.release` the entries of one result,
 """
 
 from stayput.audit.release import VerifiedRelease, bundle_release, verify_release
-from stayput.audit.replay import Finding, LogReport, verify_log
+from stayput.audit.replay import LogReport, verify_log
+from stayput.audit.report import AuditReport, Finding
 
 __all__ = [
+    "AuditReport",
     "Finding",
     "LogReport",
     "VerifiedRelease",

@@ -42,6 +42,11 @@ class Finding:
     clause: str = ""
     member: str = ""
 
+    def to_json(self) -> dict[str, Any]:
+        """The finding as JSON values."""
+        plain: dict[str, Any] = _plain(self)
+        return plain
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CosignedAt:

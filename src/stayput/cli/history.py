@@ -97,7 +97,7 @@ def verify(
                 "fingerprint": listed.digest.hex(),
                 "size": report.size,
                 "root": report.root.hex(),
-                "finding": None if finding is None else dataclasses.asdict(finding),
+                "finding": None if finding is None else finding.to_json(),
                 "steps": _counted(report.steps),
             }
         )
@@ -185,7 +185,7 @@ def _require_no_finding(report: LogReport) -> None:
     if report.finding is not None:
         clause = f" (clause {report.finding.clause})" if report.finding.clause else ""
         raise VerificationError(
-            f"the log does not stand: entry {report.finding.index}: "
+            f"the log does not stand: entry {report.finding.entry}: "
             f"{report.finding.message}{clause}",
             hint="keep the file as evidence, and compare checkpoints with the other members",
         )

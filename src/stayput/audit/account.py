@@ -1,0 +1,455 @@
+"""The account of a log: what happened, for whom, and what can be said without the rules.
+
+Fed every entry whose signature holds, in order, also behind one that the rules forbid: from there
+on the state machine is silent, but a release without a receipt is still one.  What it finds itself
+are facts about scenarios and runs that need no replay; the rules remain :mod:`stayput.session`.
+
+Memory: one small record per run, receipt, part and sum; no entry is kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from stayput.audit.moments import day
+from stayput.audit.report import (
+    Act,
+    ContributionAccount,
+    Event,
+    Finding,
+    Metering,
+    ReceiptAccount,
+    RunAccount,
+    ScenarioAccount,
+    Severity,
+    SumAccount,
+)
+from stayput.steps import (
+    Contributed,
+    CountsChecked,
+    Decision,
+    KeysRotated,
+    LogFrozen,
+    MemberList,
+    Outcome,
+    ResultReleased,
+    Role,
+    RunFailed,
+    RunOrdered,
+    ScenarioProposed,
+    ScenarioReviewed,
+    ScenarioRevoked,
+    ScenarioSealed,
+    StagingDestroyed,
+    Step,
+    SumFormed,
+)
+
+_T = TypeVar("_T", str, tuple[str, ...])
+
+MAX_FINDINGS = 1000
+"""Findings that are kept; a log with more is condemned by these."""
+
+
+@dataclasses.dataclass(slots=True)
+class _ScenarioDraft:
+    proposed: Act
+    step: ScenarioProposed
+    approvals: list[Act] = dataclasses.field(default_factory=list)
+    refusals: list[Act] = dataclasses.field(default_factory=list)
+    revocations: list[Act] = dataclasses.field(default_factory=list)
+    sealed: Act | None = None
+    ordered: int = 0
+    released: int = 0
+
+    @property
+    def phase(self) -> str:
+        if self.revocations:
+            return "revoked"
+        if self.refusals:
+            return "refused"
+        if self.sealed is None:
+            return "proposed"
+        return "used up" if self.ordered >= self.step.runs else "sealed"
+
+
+@dataclasses.dataclass(slots=True)
+class _RunDraft:
+    run: str
+    scenario: str
+    order: str
+    ordered: Act
+    user: str
+    participants: tuple[str, ...]
+    rounds: int
+    receipts: list[ReceiptAccount] = dataclasses.field(default_factory=list)
+    contributions: list[ContributionAccount] = dataclasses.field(default_factory=list)
+    sums: list[SumAccount] = dataclasses.field(default_factory=list)
+    verdict: Act | None = None
+    outcome: str = "open"
+    ended: Act | None = None
+    reason: str = ""
+    result: str = ""
+    cosigned_size: int = 0
+
+
+class Account:
+    """Takes the steps of a log and makes the parts of a report."""
+
+    def __init__(self) -> None:
+        self.timeline: list[Event] = []
+        self.findings: list[Finding] = []
+        self.started = 0
+        self.last = 0
+        self._scenarios: dict[bytes, _ScenarioDraft] = {}
+        self._runs: dict[bytes, _RunDraft] = {}
+        self._open: dict[bytes, None] = {}  # runs; insertion-ordered set
+        self._stagings: dict[bytes, int] = {}
+        self._roles: dict[str, str] = {}
+        self._meters: dict[str, Counter[str]] = {}
+
+    def note(self, entry: int, step: Step, actor: str, role: Role) -> None:
+        """Take the step that ``actor`` has signed as this entry."""
+        time: int = step.ended if isinstance(step, StagingDestroyed) else step.time
+        self.started = self.started or time
+        self.last = time
+        self._roles.setdefault(actor, role.name.lower())
+        self._file(step, Act(entry, time, actor, _reason(step)))
+        sentence = self._sentence(step, actor)
+        if sentence:
+            scenario, run = self._about(step)
+            kind = type(step).__name__
+            self.timeline.append(Event(entry, time, actor, kind, sentence, scenario, run))
+
+    def cover(self, run: bytes, size: int) -> None:
+        """Note that everybody in the run has cosigned a checkpoint of this size."""
+        self._runs[run].cosigned_size = size
+
+    def participants(self, run: bytes) -> tuple[str, ...]:
+        """Who takes part in a run; nobody if it was not ordered."""
+        draft = self._runs.get(run)
+        return () if draft is None else draft.participants
+
+    # --- results ----------------------------------------------------------------------------------
+
+    def scenarios(self) -> Iterator[ScenarioAccount]:
+        """The scenarios, in the order of their proposals."""
+        for digest, draft in self._scenarios.items():
+            yield ScenarioAccount(
+                scenario=digest.hex(),
+                proposed=draft.proposed,
+                checker=draft.step.checker,
+                holders=draft.step.holders,
+                min_holders=draft.step.min_holders,
+                runs_allowed=draft.step.runs,
+                runs_ordered=draft.ordered,
+                valid_until=draft.step.valid_until,
+                approvals=tuple(draft.approvals),
+                refusals=tuple(draft.refusals),
+                revocations=tuple(draft.revocations),
+                sealed=draft.sealed,
+                phase=draft.phase,
+            )
+
+    def runs(self) -> Iterator[RunAccount]:
+        """The runs, in the order of their orders."""
+        for draft in self._runs.values():
+            yield RunAccount(
+                run=draft.run,
+                scenario=draft.scenario,
+                order=draft.order,
+                ordered=draft.ordered,
+                participants=draft.participants,
+                rounds=draft.rounds,
+                receipts=tuple(draft.receipts),
+                contributions=tuple(draft.contributions),
+                sums=tuple(draft.sums),
+                verdict=draft.verdict,
+                outcome=draft.outcome,
+                ended=draft.ended,
+                reason=draft.reason,
+                result=draft.result,
+                cosigned_size=draft.cosigned_size,
+            )
+
+    def metering(self) -> Iterator[Metering]:
+        """Per holder and data user, by name."""
+        for party, role in sorted(self._roles.items()):
+            if role in ("holder", "user"):
+                yield Metering(party, role, **self._meters.get(party, Counter()))
+
+    # --- filing -----------------------------------------------------------------------------------
+
+    def _file(self, step: Step, act: Act) -> None:
+        match step:
+            case ScenarioProposed():
+                self._scenarios.setdefault(step.scenario, _ScenarioDraft(act, step))
+            case ScenarioReviewed() | ScenarioSealed() | ScenarioRevoked():
+                self._file_decision(step, act)
+            case RunOrdered():
+                self._file_order(step, act)
+            case StagingDestroyed():
+                self._file_receipt(step, act)
+            case Contributed() | SumFormed() | CountsChecked():
+                self._file_part(step, act)
+            case ResultReleased():
+                self._file_release(step, act)
+            case RunFailed():
+                self._end(step.run, "failed", act)
+            case MemberList() | KeysRotated():
+                pass
+            case LogFrozen():
+                for run in tuple(self._open):
+                    self._end(run, "failed", dataclasses.replace(act, reason="log_frozen"))
+
+    def _file_decision(
+        self, step: ScenarioReviewed | ScenarioSealed | ScenarioRevoked, act: Act
+    ) -> None:
+        scenario = self._scenarios.get(step.scenario)
+        if scenario is None:
+            self._find(act.entry, "a decision about a scenario that was not proposed", "S-1")
+            return
+        if isinstance(step, ScenarioSealed):
+            scenario.sealed = scenario.sealed or act
+            for name in _lacking(scenario.step.holders, scenario.approvals):
+                self._find(act.entry, f"sealed without the approval of {name}", "S-4")
+        elif isinstance(step, ScenarioRevoked):
+            scenario.revocations.append(act)
+            for run in tuple(self._open):
+                if self._runs[run].scenario == step.scenario.hex():
+                    self._end(run, "failed", dataclasses.replace(act, reason="revoked"))
+        elif step.decision is Decision.REFUSED:
+            scenario.refusals.append(act)
+        else:
+            if scenario.released:
+                message = f"{step.holder} approves after a result was released"
+                self._find(act.entry, message, "S-2")
+            scenario.approvals.append(act)
+
+    def _file_order(self, step: RunOrdered, act: Act) -> None:
+        scenario = self._scenarios.get(step.scenario)
+        if scenario is not None:
+            scenario.ordered += 1
+        if step.run in self._runs:
+            self._find(act.entry, "a run is ordered twice", "R-1")
+            return
+        self._runs[step.run] = _RunDraft(
+            run=step.run.hex(),
+            scenario=scenario_hex(step.scenario),
+            order=step.order.hex(),
+            ordered=act,
+            user=step.user,
+            participants=_shared(step.participants),
+            rounds=step.rounds,
+        )
+        self._open[step.run] = None
+        self._count(step.user, ordered=1)
+        for name in step.participants:
+            self._roles.setdefault(name, "holder")
+            self._count(name, took_part=1)
+
+    def _file_receipt(self, step: StagingDestroyed, act: Act) -> None:
+        first = self._stagings.setdefault(step.staging, act.entry)
+        if first != act.entry:
+            message = f"a receipt for the staging that entry {first} has a receipt for"
+            self._find(act.entry, message, "R-2")
+        run = self._runs.get(step.run)
+        if run is None or step.holder not in run.participants:
+            message = f"a receipt of {step.holder} for a run in which it takes no part"
+            self._find(act.entry, message, "R-2")
+            return
+        if any(receipt.holder == step.holder for receipt in run.receipts):
+            self._find(act.entry, f"a second receipt of {step.holder} for one run", "R-2")
+        receipt = ReceiptAccount(
+            entry=act.entry,
+            run=run.run,
+            holder=_shared(step.holder),
+            staging=step.staging.hex(),
+            method=_code(step.method),
+            outcome=_code(step.outcome),
+            passed=_codes(step.passed),
+            failed=_codes(step.failed),
+            not_covered=_codes(step.not_covered),
+            started=step.started,
+            ended=step.ended,
+        )
+        run.receipts.append(receipt)
+        self._count(step.holder, receipts=1, staging_seconds=receipt.seconds)
+        if step.outcome is Outcome.FAILED:
+            message = f"{step.holder} reports that rows could not be destroyed: " + ", ".join(
+                receipt.failed
+            )
+            self._find(act.entry, message, "R-2", Severity.NOTICE)
+            if run.outcome == "open":
+                self._end(step.run, "failed", dataclasses.replace(act, reason="deletion_failed"))
+
+    def _file_part(self, step: Contributed | SumFormed | CountsChecked, act: Act) -> None:
+        run = self._runs.get(step.run)
+        if run is None:
+            self._find(act.entry, "a step of a run that was not ordered", "R-3")
+        elif isinstance(step, Contributed):
+            part = ContributionAccount(
+                act.entry,
+                act.time,
+                _shared(step.holder),
+                _code(step.round),
+                step.ciphertexts.hex(),
+            )
+            run.contributions.append(part)
+            self._count(step.holder, contributions=1)
+        elif isinstance(step, SumFormed):
+            run.sums.append(SumAccount(act.entry, act.time, _code(step.round), step.sum.hex()))
+        else:
+            run.verdict = run.verdict or act
+
+    def _file_release(self, step: ResultReleased, act: Act) -> None:
+        run = self._runs.get(step.run)
+        if run is None:
+            self._find(act.entry, "released for a run that was not ordered", "R-6")
+            return
+        if run.outcome != "open":
+            self._find(act.entry, f"released though the run was {run.outcome} already", "R-6")
+        self._examine_release(run, act)
+        self._end(step.run, "released", act)
+        run.result = step.result.hex()
+
+    def _examine_release(self, run: _RunDraft, act: Act) -> None:
+        """What has to stand before any release, said of this one alone."""
+        scenario = self._scenarios.get(bytes.fromhex(run.scenario))
+        if scenario is None:
+            self._find(act.entry, "released for a scenario that was not proposed", "S-1")
+        else:
+            scenario.released += 1
+            for name in _lacking(scenario.step.holders, scenario.approvals):
+                self._find(act.entry, f"released without the approval of {name}", "S-4")
+            if scenario.sealed is None or scenario.sealed.entry > run.ordered.entry:
+                self._find(act.entry, "released though ordered before the sealing", "R-1")
+        for name in run.participants:
+            receipts = [one for one in run.receipts if one.holder == name]
+            if not receipts:
+                message = f"released without the deletion receipt of {name}"
+                self._find(act.entry, message, "R-6")
+            elif any(one.outcome == "failed" for one in receipts):
+                message = f"released though {name} could not destroy its rows"
+                self._find(act.entry, message, "R-6")
+        if run.verdict is None:
+            self._find(act.entry, "released though its counts were not checked", "R-6")
+        rounds = {"counts", "values"} if run.rounds == 2 else {"counts"}
+        for missing in sorted(rounds - {one.round for one in run.sums}):
+            self._find(act.entry, f"released without the sum of its {missing}", "R-6")
+
+    def _end(self, run_id: bytes, outcome: str, act: Act) -> None:
+        run = self._runs.get(run_id)
+        if run is None:
+            self._find(act.entry, "the end of a run that was not ordered", "R-7")
+            return
+        if run.outcome != "open":
+            return
+        del self._open[run_id]
+        run.outcome, run.ended, run.reason = outcome, act, act.reason
+        for name in (run.user, *run.participants):
+            self._count(name, **{outcome: 1})
+
+    def _count(self, party: str, **amounts: int) -> None:
+        self._meters.setdefault(party, Counter()).update(amounts)
+
+    def _find(
+        self, entry: int, message: str, clause: str, severity: Severity = Severity.VIOLATION
+    ) -> None:
+        if len(self.findings) < MAX_FINDINGS:
+            self.findings.append(Finding(severity, message, entry, clause))
+
+    # --- in words ---------------------------------------------------------------------------------
+
+    def _about(self, step: Step) -> tuple[str, str]:
+        run = self._runs.get(getattr(step, "run", b""))
+        if run is not None:
+            return run.scenario, run.run
+        digest: bytes = getattr(step, "scenario", b"")
+        return scenario_hex(digest), getattr(step, "run", b"").hex()
+
+    def _sentence(self, step: Step, actor: str) -> str:  # noqa: PLR0911, PLR0912 - one case a step
+        """One sentence for the timeline; empty for what stands with its run."""
+        scenario, run = (one[:12] for one in self._about(step))
+        match step:
+            case MemberList():
+                return (
+                    f"{actor} opens the log of the consortium {step.consortium}, "
+                    f"with {len(step.cards)} members."
+                )
+            case ScenarioProposed():
+                return (
+                    f"{actor} proposes scenario {scenario} to {_list(step.holders)}: "
+                    f"up to {step.runs} runs until {day(step.valid_until)}, "
+                    f"results checked by {step.checker}."
+                )
+            case ScenarioReviewed(decision=Decision.APPROVED):
+                waived = f", waiving {_words(step.waivers)}" if step.waivers else ""
+                return f"{actor} approves scenario {scenario}{waived}."
+            case ScenarioReviewed():
+                return f"{actor} refuses scenario {scenario}: {_words([step.reason])}."
+            case ScenarioSealed():
+                return f"{actor} seals scenario {scenario}: it can be run from now on."
+            case ScenarioRevoked():
+                return f"{actor} revokes its approval of {scenario}: {_words([step.reason])}."
+            case RunOrdered():
+                return f"{actor} orders run {run} of scenario {scenario}."
+            case StagingDestroyed(outcome=Outcome.FAILED):
+                return f"{actor} reports for run {run} that rows could not be destroyed."
+            case ResultReleased():
+                to = self._runs[step.run].user if step.run in self._runs else "the data user"
+                return f"{actor} releases the checked result of run {run} to {to}."
+            case RunFailed():
+                return f"{actor} ends run {run} without a result: {_words([step.reason])}."
+            case KeysRotated():
+                return f"{actor} takes new keys."
+            case LogFrozen():
+                return f"{actor} ends this log: {_words([step.reason])}."
+            case _:
+                return ""
+
+
+@functools.lru_cache(maxsize=4096)
+def scenario_hex(digest: bytes) -> str:
+    """Hexadecimal; one text for all runs of a scenario."""
+    return digest.hex()
+
+
+@functools.lru_cache(maxsize=4096)
+def _shared(value: _T) -> _T:
+    """The same object for equal values: names stand in a million records."""
+    return value
+
+
+def _lacking(holders: Iterable[str], acts: Iterable[Act]) -> list[str]:
+    given = {act.party for act in acts}
+    return [name for name in holders if name not in given]
+
+
+def _reason(step: Step) -> str:
+    reason = getattr(step, "reason", None)
+    return "" if reason is None else _code(reason)
+
+
+@functools.cache
+def _code(value: enum.Enum) -> str:
+    return value.name.lower()
+
+
+@functools.lru_cache(maxsize=4096)
+def _codes(values: tuple[enum.Enum, ...]) -> tuple[str, ...]:
+    return tuple(map(_code, values))
+
+
+def _words(values: Iterable[enum.Enum | None]) -> str:
+    return ", ".join(_code(value).replace("_", " ") for value in values if value is not None)
+
+
+def _list(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
