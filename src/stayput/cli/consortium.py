@@ -1,4 +1,7 @@
-"""Commands that set a party up: init, card, consortium form, join, members, start."""
+"""Commands that set a party up, keep its keys fresh, and end a log.
+
+init, card, consortium form, join, members, start, rotate; log freeze, log checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stayput.cli.opening import grouped, members_from, parse_fingerprint
+from stayput.cli.opening import grouped, members_from, opened, parse_fingerprint, recording
 from stayput.cli.terminal import (
     DEFAULT_HOME,
     AsJson,
@@ -48,6 +51,16 @@ class KeyKind(enum.StrEnum):
     SUBGROUP = "subgroup"
 
 
+class FreezeWord(enum.StrEnum):
+    """Reasons for the end of a log as they are typed."""
+
+    KEY_COMPROMISED = "key-compromised"
+    LOG_DAMAGED = "log-damaged"
+    MEMBERS_CHANGE = "members-change"
+    KEYS_EXPIRE = "keys-expire"
+    CONSORTIUM_ENDS = "consortium-ends"
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(init)
@@ -58,6 +71,13 @@ def register(app: typer.Typer) -> None:
     app.command()(join)
     app.command()(members)
     app.command()(start)
+    app.command()(rotate)
+
+
+def register_log(group: typer.Typer) -> None:
+    """Add the commands about the end of a log to the group of the log's commands."""
+    group.command("checkpoint")(checkpoint)
+    group.command("freeze")(freeze)
 
 
 def init(
@@ -117,6 +137,10 @@ def form(
     consortium: Annotated[str, typer.Argument(help="Name of the consortium.")],
     cards: Annotated[list[Path], typer.Argument(help="The cards of all other parties.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+    successor_of: Annotated[
+        Path | None,
+        typer.Option(help="Last checkpoint of the log that this one continues: `log checkpoint`."),
+    ] = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Sign the list of all members, the coordinator's own card included."""
@@ -137,6 +161,7 @@ def form(
         [*(card for card in given if card != own), own],
         identity.signing_key,
         int(time.time()),
+        predecessor=read_file(successor_of) if successor_of is not None else b"",
     )
     write_file(output, data)
     listed = verify_member_list(data, pinned=None)
@@ -153,6 +178,12 @@ def join(
     fingerprint: Annotated[
         str, typer.Option(metavar="HEX", help="What the list's fingerprint has to be.")
     ] = "",
+    predecessor: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Home in which you are in the log that this continues."
+        ),
+    ] = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Read the member list, compare its fingerprint with the others, and pin it."""
@@ -169,6 +200,7 @@ def join(
     data = read_file(file)
     listed = verify_member_list(data, pinned=expected)
     _put_members(listed)
+    _compare_predecessor(listed, predecessor)
     if expected is None:
         say("Compare the fingerprint with the other members, by telephone: a list that only you")
         say("were given could name others in their place.")
@@ -202,6 +234,105 @@ def start(home: Home = DEFAULT_HOME) -> None:
 
     run_daemon(home, report, lambda: ask_passphrase("passphrase of the Paillier key"))
     report("stopped")
+
+
+def rotate(home: Home = DEFAULT_HOME) -> None:
+    """Give this party new keys, or finish doing so; its daemon is stopped meanwhile."""
+    from stayput.rpc.tls import require_tls13
+
+    require_tls13()
+    from stayput.crypto.signing import fingerprint
+    from stayput.daemon import clock, connected, exclusively
+    from stayput.identity import load_identity, pending_rotation
+    from stayput.rotation import rotate as rotate_keys
+    from stayput.steps import Role
+
+    identity = load_identity(home, lambda: ask_passphrase("passphrase of the Paillier key"))
+    with exclusively(home), recording(home):
+        pending = pending_rotation(identity) is not None
+        if pending:
+            say("going on with a rotation that was interrupted")
+        elif identity.role is Role.CHECKER:
+            say("drawing a Paillier key, some seconds, luck decides how many ...")
+        rotated = rotate_keys(identity, connected, clock, progress=counting("numbers tested"))
+    say(f"the log knows {rotated.name} by its new keys; the old private keys are erased")
+    say("next: start the daemon again, if this party has one, and back up the home folder")
+    put(fingerprint(rotated.signing_key.public))
+
+
+def checkpoint(
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Write the newest checkpoint of the log, verified, with its cosignatures."""
+    from stayput.succession import last_checkpoint
+
+    with opened(home) as (_, replica, link):
+        note, found = last_checkpoint(replica, link)
+    write_file(output, note)
+    names = ", ".join(sorted(found.times)) or "nobody yet"
+    say(f"cosigned by {names}")
+    put(f"size {found.checkpoint.size}, root {found.checkpoint.root.hex()}")
+
+
+def freeze(
+    reason: Annotated[FreezeWord, typer.Option(help="Why the log ends.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File for the last checkpoint.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """End the log, for everybody and for good (the coordinator, its daemon stopped)."""
+    from stayput.daemon import exclusively, opened_coordinator
+    from stayput.identity import load_identity, load_members
+    from stayput.steps import FreezeReason, Role
+
+    identity, listed = load_identity(home), load_members(home)
+    if identity.role is not Role.COORDINATOR:
+        raise ConfigurationError(
+            f"{identity.name} is a {identity.role.name.lower()}; the coordinator freezes the log",
+            hint="use --home with the coordinator's folder",
+        )
+    question = f"End the log of {listed.consortium}, with all runs that are open, for good?"
+    if not (yes or confirm(question)):
+        raise ConfigurationError(
+            "nothing was signed", hint="answer the question on a terminal, or add --yes"
+        )
+    with exclusively(home), opened_coordinator(home, identity, listed) as core:
+        index = core.freeze(FreezeReason[reason.name])
+        page = core.read_log(listed.coordinator, index)
+    if output is not None:
+        write_file(output, page.checkpoint)
+    say("next: start the coordinator again, so that every member sees and cosigns the end;")
+    say("then `stayput log checkpoint -o FILE` has the cosignatures for a successor")
+    put(f"the log of {listed.consortium} is frozen: {index + 1} entries")
+
+
+def _compare_predecessor(listed: Members, folder: Path | None) -> None:
+    """Say what is known of the log that a list continues, verified where we were in that."""
+    if folder is None:
+        if listed.predecessor is not None:
+            say(f"This log continues {listed.predecessor.origin}. If you were a member of that,")
+            say("add --predecessor FOLDER, the home folder in which you were.")
+        return
+    import contextlib
+
+    from stayput.identity import load_members
+    from stayput.replica import Replica
+    from stayput.store.journal import Journal, MemoryMirror
+    from stayput.succession import verify_continuation
+
+    old = load_members(folder)
+    with contextlib.closing(Journal(folder / "journal.db")) as journal:
+        replica = Replica(old, MemoryMirror(*journal.load()))
+    found = verify_continuation(listed, replica)
+    ended = found.frozen.name if found.frozen is not None else "not frozen: ask why"
+    put(f"Continues {found.checkpoint.origin} after {found.checkpoint.size} entries ({ended})")
+    say(f"its last checkpoint is cosigned by {', '.join(found.cosigners) or 'nobody'}")
+    if found.left_behind:
+        say(f"You hold {found.left_behind} entries after that. They are NOT continued: read them")
+        say("(`stayput log show`) and ask the others before you join.")
 
 
 def _put_members(listed: Members, *, as_json: bool = False) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stayput.cli import consortium
 from stayput.cli.opening import members_from, opened
 from stayput.cli.scenarios import moment
 from stayput.cli.terminal import (
@@ -44,6 +45,7 @@ def register(app: typer.Typer) -> None:
     group.command("show")(show)
     group.command("verify")(verify)
     group.command("export")(export)
+    consortium.register_log(group)
     app.add_typer(group, name="log")
     app.command()(wire)
 

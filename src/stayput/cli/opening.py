@@ -34,7 +34,7 @@ def opened(home: Path) -> Iterator[tuple[Identity, Replica, CoordinatorLink]]:
     require_tls13()
     from stayput.connecting import connection
 
-    with _recording(home), connection(home) as (identity, replica, link):
+    with recording(home), connection(home) as (identity, replica, link):
         yield identity, replica, link
 
 
@@ -54,7 +54,7 @@ def opened_client(home: Path) -> Iterator[Client]:
             f"{identity.name} is a {identity.role.name.lower()}; only data users ask",
             hint="use --home with the folder of a data user",
         )
-    with _recording(home), connect_user(home) as client:
+    with recording(home), connect_user(home) as client:
         yield client
 
 
@@ -207,7 +207,8 @@ def phase_words(state: ScenarioState, now: int) -> str:
 
 
 @contextlib.contextmanager
-def _recording(home: Path) -> Iterator[None]:
+def recording(home: Path) -> Iterator[None]:
+    """Count what crosses the wire meanwhile, beside what the daemon counts."""
     try:
         yield
     finally:

@@ -63,7 +63,9 @@ def server_credentials(
         return _server_configuration(identity, current)
 
     return grpc.dynamic_ssl_server_credentials(
-        _server_configuration(identity, used), fetch, require_client_authentication=True
+        _server_configuration(identity, used),
+        fetch,  # type: ignore[arg-type]  # the stubs do not know that None means "as before"
+        require_client_authentication=True,
     )
 
 
