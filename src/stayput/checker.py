@@ -2,14 +2,16 @@
 
 It holds the Paillier key and never sees a part: parts are masked, so the key opens nothing but the
 sum over exactly the sealed participants, and a sum with a missing, foreign or altered part opens to
-noise, which :func:`stayput.disclosure.verify_counts` refuses (clauses C-1 … C-5):
+noise, which :func:`stayput.disclosure.verify_counts` refuses (clauses C-1 … C-6):
 
 1. the sum it opens is the one in the log, and it adds the logged parts again to see that (C-1);
 2. every part is bound to the context that the checker computes itself from the sealed text (C-2);
 3. impossible sums end the run (C-3);
 4. counts are opened and judged before any value exists in encrypted form (C-4);
 5. the result goes to the data user only after its release is in the log, encrypted to the data
-   user's key, and the same bytes every time (C-5).
+   user's key, and the same bytes every time (C-5);
+6. it opens a sum only when every participant has cosigned the log with exactly that sum, and hands
+   over a result only when they have cosigned its release (C-6).
 
 Opened counts live in memory for the length of a run; on disk are only the verdict, and the result
 encrypted to the data user.
@@ -23,9 +25,8 @@ from stayput import documents, encryption
 from stayput.crypto import sealing, signing
 from stayput.crypto.paillier import PrivateKey
 from stayput.disclosure import OpenedCounts, check_counts, verify_counts, verify_values
-from stayput.encryption import Addition, Context, digest_ciphertexts
+from stayput.encryption import Context
 from stayput.errors import (
-    DocumentError,
     InvalidInput,
     NotFound,
     NotYet,
@@ -39,7 +40,6 @@ from stayput.link import CoordinatorLink
 from stayput.plans import (
     RunPlan,
     counts_context,
-    plan_run,
     split_counts,
     split_values,
     values_context,
@@ -47,14 +47,13 @@ from stayput.plans import (
 from stayput.release import (
     CellVerdict,
     CheckedResult,
-    RunOrder,
     cell_verdict,
     seal_info,
     sealed_digest,
 )
 from stayput.replica import Replica
-from stayput.scenario import Scenario
-from stayput.session import Instruction, Judge, Release, RunPhase, verify_proposal
+from stayput.runs import fetch_plan, verify_sum
+from stayput.session import Judge, Release
 from stayput.steps import CountsChecked, FailureReason, ResultReleased, Round, RunFailed
 from stayput.store.journal import Journal
 
@@ -100,26 +99,37 @@ class Checker:
             VerificationError: the log does not stand; do not call again.
         """
         moved = self._deliver()  # what a kill interrupted must not wait for news
-        waiting = not moved and not self.replica.instructions(self._identity.name)
-        moved = self.replica.catch_up(self._link, wait_ms=wait_ms if waiting else 0) > 0 or moved
+        waiting = not moved and not any(self._may_open(one) for one in self._instructions())
+        moved = self.replica.catch_up(self._link, wait_ms=wait_ms if waiting else 0) or moved
         for run in [run for run in self._counts if self.replica.session.runs[run].over]:
             del self._counts[run]
-        for instruction in self.replica.instructions(self._identity.name):
+        for instruction in self._instructions():
             moved = self._obey(instruction) or moved
         return self._deliver() or moved
 
-    def _obey(self, instruction: Instruction) -> bool:
-        assert isinstance(instruction, Judge | Release)
+    def _instructions(self) -> tuple[Judge | Release, ...]:
+        instructions = self.replica.instructions(self._identity.name)
+        return tuple(one for one in instructions if isinstance(one, Judge | Release))
+
+    def _may_open(self, instruction: Judge | Release) -> bool:
+        """Every participant has formed the newest sum of the run again, and cosigned it (C-6)."""
+        state = self.replica.session.runs[instruction.run]
+        newest = state.sums[max(state.sums, key=lambda round: round.value)]
+        return not self.replica.awaited(newest, state.ordered.participants)
+
+    def _obey(self, instruction: Judge | Release) -> bool:
         run = instruction.run
+        if not self._may_open(instruction):
+            return False
         try:
             if isinstance(instruction, Judge):
                 self._judge(run)
             else:
                 self._release(run)
         except NotYet:
-            return self.replica.catch_up(self._link) > 0
+            return self.replica.catch_up(self._link)
         except RuleViolation:  # the run moved on while we worked
-            return self.replica.catch_up(self._link) > 0
+            return self.replica.catch_up(self._link)
         except (VerificationError, InvalidInput, NotFound, PermissionDenied) as error:
             self.report(f"run {run.hex()[:8]}: failed: {error.message}")
             step = RunFailed(
@@ -140,7 +150,7 @@ class Checker:
         verdict = self._journal.find("verdict", run)
         step = self._journal.find("verdict-step", run)
         if verdict is None or step is None:
-            scenario, plan = self._plan(run)
+            scenario, _, plan = fetch_plan(self._link, self.replica, run)
             opened = self._open_counts(run, plan)
             passes = check_counts(plan.bound.plan, opened, scenario.output)
             document = cell_verdict(run, passes, self._random(32))
@@ -167,20 +177,9 @@ class Checker:
         The parts are added again here, one at a time: whoever added something else to the sum in
         between, the coordinator included, is found out before anything is opened.
         """
-        state = self.replica.session.runs[run]
-        expected = documents.digest(context)
-        addition = Addition(context, self._paillier.public)
-        for name, part in state.contributions[round].items():
-            if part.context != expected:
-                raise VerificationError(f"the part of {name} is bound to another context")
-            data = self._link.get_contribution(run, round, name)
-            if digest_ciphertexts(data) != part.ciphertexts:
-                raise VerificationError(f"the part of {name} is not the one in the log")
-            addition.add(name, data)
-        total = addition.sum()
-        if total.digest != state.sums[round].sum:
-            raise VerificationError("the sum in the log is not the sum of the parts in the log")
-        return encryption.open(total, self._paillier)
+        return encryption.open(
+            verify_sum(self._link, self.replica, run, round, context), self._paillier
+        )
 
     # --- release ----------------------------------------------------------------------------------
 
@@ -193,7 +192,7 @@ class Checker:
         self.replica.catch_up(self._link)
 
     def _finish(self, run: bytes) -> tuple[bytes, bytes]:
-        scenario, plan = self._plan(run)
+        scenario, order, plan = fetch_plan(self._link, self.replica, run)
         verdict = documents.parse(CellVerdict, self._journal.get("verdict", run))
         passes = verdict.matrix()
         counts = self._open_counts(run, plan).counts
@@ -203,7 +202,6 @@ class Checker:
         else:
             values = [[] for _ in counts]
         verify_values(plan.bound.plan, counts, values)
-        order = self._order(run)
         result = CheckedResult(
             run=run,
             scenario=scenario.digest,
@@ -233,30 +231,14 @@ class Checker:
             state = self.replica.session.runs.get(run)
             if state is None or not state.over:
                 continue
-            if state.phase is RunPhase.RELEASED:
+            if state.released is not None:
+                if self.replica.awaited(state.released, state.ordered.participants):
+                    continue  # not before every participant has seen that it is released
                 self._link.deliver_result(run, self._journal.get("sealed", run))
                 self.report(f"run {run.hex()[:8]}: released")
             self._journal.forget("sealed", run)
             moved = True
         return moved
-
-    # --- what the run is --------------------------------------------------------------------------
-
-    def _order(self, run: bytes) -> RunOrder:
-        order = documents.parse(RunOrder, self._link.get_run_order(run))
-        if documents.digest(order) != self.replica.session.runs[run].ordered.order:
-            raise VerificationError("the order is not the one in the log")
-        return order
-
-    def _plan(self, run: bytes) -> tuple[Scenario, RunPlan]:
-        session = self.replica.session
-        ordered = session.runs[run].ordered
-        try:
-            scenario = documents.parse(Scenario, self._link.get_scenario(ordered.scenario))
-        except DocumentError as error:
-            raise VerificationError(error.message, hint=error.hint) from None
-        verify_proposal(session.scenarios[ordered.scenario].proposed, scenario)
-        return scenario, plan_run(scenario, self._order(run), ordered, self.replica.members)
 
     @property
     def _paillier(self) -> PrivateKey:

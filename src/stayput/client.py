@@ -10,13 +10,14 @@
         result.verify()        # offline, from the bundle alone
 
 The client follows and verifies the log like every other party, and shows nothing that it could not
-verify: a result is handed out only after :func:`stayput.audit.verify_release` accepted its bundle.
+verify: a result is handed out only after every holder has cosigned its release, and
+:func:`stayput.audit.verify_release` accepted the bundle that proves it.
 """
 
 from __future__ import annotations
 
 import decimal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stayput import documents
@@ -36,6 +37,9 @@ from stayput.steps import FailureReason, Round, RunOrdered, ScenarioProposed
 
 POLL_MS = 5000
 """How long one question to the coordinator may wait for news."""
+
+CONFIRMING_SECONDS = 2.0
+"""After a release that is not cosigned for so long the person who waits is told for whom."""
 
 Progress = Callable[[str], None]
 """Is told of each stage of a run, once, in words."""
@@ -67,6 +71,10 @@ _FAILURES = {
     ),
     FailureReason.REVOKED: ("a holder has revoked its approval", "the scenario is closed for good"),
     FailureReason.STATE_LOST: ("a holder's node lost its state in a crash", "order a new run"),
+    FailureReason.SUM_MISMATCH: (
+        "the encrypted sum is not that of the holders' parts; nothing of it was opened",
+        "ask the operator of the coordinator, which adds the parts, then order a new run",
+    ),
     FailureReason.LOG_FROZEN: (
         "the coordinator has ended this log",
         "ask the coordinator for the successor log, join that, and propose the scenario there",
@@ -327,6 +335,7 @@ class Client:
     ) -> Result:
         """Wait for the verified result of a run; see :meth:`Run.wait`."""
         deadline = self._monotonic() + timeout
+        patience = self._monotonic() + CONFIRMING_SECONDS
         said: set[str] = set()
         self.replica.catch_up(self._link)
         while True:
@@ -341,19 +350,36 @@ class Client:
                 assert state.failure is not None
                 message, hint = _FAILURES[state.failure]
                 raise RunFailure(message, reason=state.failure.name, hint=hint)
-            if state.phase is RunPhase.RELEASED:
+            unconfirmed = self._unconfirmed(state)
+            if state.released is not None and not unconfirmed:
                 try:
                     return self.fetch(run)
                 except NotYet:
-                    pass  # released in the log; the checker is about to deliver
-            if not self._wait(deadline, state.phase is RunPhase.RELEASED):
+                    pass  # released and cosigned; the checker is about to deliver
+            if unconfirmed and progress is not None and self._monotonic() > patience:
+                progress(f"released; {', '.join(unconfirmed)} still to confirm it")
+                patience = deadline
+            if state.released is None:
+                patience = self._monotonic() + CONFIRMING_SECONDS
+            if not self._wait(deadline, state.released is not None and not unconfirmed):
+                if unconfirmed:
+                    raise _unconfirmed_error(unconfirmed)
                 raise NotYet("the run is not over", hint=f"stayput result {run.hex()[:12]}")
+
+    def _unconfirmed(self, state: RunState) -> tuple[str, ...]:
+        """Which holders have not cosigned the release of a run yet; none before it (U-1)."""
+        if state.released is None:
+            return ()
+        return self.replica.awaited(state.released, state.ordered.participants)
 
     def fetch(self, run: bytes) -> Result:
         """Fetch, open and verify the result of a released run.
 
+        It is shown only when every holder of the scenario has cosigned the log with its release: a
+        coordinator cannot show a release to us that the holders do not know of (U-1).
+
         Raises:
-            NotYet: not released.
+            NotYet: not released, or a holder has not confirmed that; the hint says who.
             VerificationError: what came does not verify; nothing is shown.
         """
         sealed = self._link.fetch_result(run)
@@ -363,6 +389,10 @@ class Client:
             raise VerificationError("the coordinator sent a result that the log does not release")
         if sealed_digest(sealed) != state.released.sealed:
             raise VerificationError("the coordinator sent other bytes than the released ones")
+        holders = state.ordered.participants
+        note = self.replica.cosigned_note(self._link, state.released, holders)
+        if note is None:
+            raise _unconfirmed_error(self._unconfirmed(state) or holders)
         then = self.replica.session.members_at(state.entries[0])  # our keys may have rotated since
         key = self.identity.agreement_key_of(then[self.identity.name].agreement_key)
         result = sealing.unseal(key, sealed, seal_info(run))
@@ -370,7 +400,7 @@ class Client:
             self.replica.session,
             self.replica.entries,
             self.replica.leaf_hashes,
-            self.replica.checkpoint,
+            note,
             run=run,
             scenario=self._link.get_scenario(state.ordered.scenario),
             order=self._link.get_run_order(run),
@@ -394,9 +424,16 @@ class Client:
         left = deadline - self._monotonic()
         if left <= 0:
             return False
-        longest = 100 if briefly else POLL_MS
+        longest = 25 if briefly else POLL_MS
         self.replica.catch_up(self._link, wait_ms=max(1, min(longest, int(left * 1000))))
         return True
+
+
+def _unconfirmed_error(names: Sequence[str]) -> NotYet:
+    return NotYet(
+        "the result is released, but not every holder has confirmed that",
+        hint=f"waiting for {', '.join(names)}: once their nodes have run, ask again",
+    )
 
 
 def stages(run: RunState) -> list[str]:

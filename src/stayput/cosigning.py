@@ -22,6 +22,7 @@ from stayput.errors import VerificationError
 from stayput.link import NOTES_PER_PAGE
 from stayput.membership import Members
 from stayput.steps import (
+    CountsChecked,
     KeysRotated,
     LogFrozen,
     ResultReleased,
@@ -47,6 +48,7 @@ MILESTONES: tuple[type, ...] = (
     ScenarioSealed,
     RunOrdered,
     SumFormed,
+    CountsChecked,
     ResultReleased,
     KeysRotated,
     LogFrozen,

@@ -1,9 +1,9 @@
-"""Daemons: the cores of coordinator, node and checker as processes that stay up.
+"""Daemons: the cores of coordinator, node, checker and auditor as processes that stay up.
 
-Each takes its home folder and runs until it is told to stop.  Node and checker dial out and keep
-asking; when the coordinator is away they wait with jittered backoff and say so once.  An error that
-repeating cannot mend (a forked log, an altered file) ends the process with a message, because going
-on would hide it.
+Each takes its home folder and runs until it is told to stop.  All but the coordinator dial out and
+keep asking; when the coordinator is away they wait with jittered backoff and say so once.  An error
+that repeating cannot mend (a forked log, an altered file) ends the process with a message, because
+going on would hide it.
 
 Files of a home folder: ``identity.json`` and keys, ``members.json``, ``stayput.toml``,
 ``journal.db`` (the log or its mirror), ``ledger.db`` (holders), ``wire.json`` (what went over this
@@ -40,6 +40,7 @@ from stayput.staging import StagingPool
 from stayput.steps import Role
 from stayput.store.journal import Journal, MemoryMirror
 from stayput.store.ledger import STORAGE_KEY, Ledger
+from stayput.witness import Witness
 
 POLL_MS = 20_000
 """How long one question to the coordinator may wait for news."""
@@ -78,11 +79,12 @@ def run_daemon(home: Path, report: Report, ask_passphrase: Callable[[], str] | N
         Role.COORDINATOR: _run_coordinator,
         Role.HOLDER: _run_node,
         Role.CHECKER: _run_checker,
+        Role.AUDITOR: _run_auditor,
     }
     if identity.role not in daemons:
         raise ConfigurationError(
             f"a {identity.role.name.lower()} has no daemon",
-            hint="daemons are run by coordinator, checker and holders",
+            hint="daemons are run by coordinator, checker, holders and auditors",
         )
     with exclusively(home), _recording_wire(home), _stopping_on_signals():
         known = _with_known_keys(identity, report)
@@ -245,6 +247,7 @@ def _run_node(home: Path, identity: Identity, members: Members, report: Report) 
         node = Node(
             identity,
             Replica(members, journal),
+            journal,
             ledger,
             link,
             lambda: load_settings(home).sources,
@@ -271,6 +274,18 @@ def _run_checker(home: Path, identity: Identity, members: Members, report: Repor
         report(f"checker {identity.name} follows the log")
         try:
             _work(checker.work, home, report)
+        finally:
+            journal.close()
+
+
+def _run_auditor(home: Path, identity: Identity, members: Members, report: Report) -> None:
+    journal = Journal(home / "journal.db")
+    with GrpcLink(identity, members) as link:
+        witness = Witness(identity, Replica(members, journal), journal, link, clock)
+        witness.report = report
+        report(f"auditor {identity.name} follows and cosigns the log")
+        try:
+            _work(witness.work, home, report)
         finally:
             journal.close()
 

@@ -187,9 +187,11 @@ class Federation:
 
     def start_node(self, name: str) -> Node:
         """A node over what its folder holds."""
+        journal = self.journal(name)
         return Node(
             self._of(name),
-            Replica(self.members, self.journal(name)),
+            Replica(self.members, journal),
+            journal,
             self.ledger(name),
             self.link(name),
             lambda: self.sources[name],

@@ -2,9 +2,10 @@
 
 The node trusts nobody's word.  It replays the log itself (:mod:`stayput.replica`), compiles the SQL
 itself from the sealed text, and refuses by itself, whatever the coordinator says; before it
-computes it verifies, in this order (clauses N-1 … N-6):
+computes it verifies, in this order (clauses N-1 … N-7):
 
-1. the sealing and the order stand in a log that it verified (N-1);
+1. the sealing and the order stand in a log that it verified, and every participant has cosigned
+   that very log (N-1);
 2. this holder's own ledger says approved, not revoked (N-2);
 3. scenario and order are the documents that the log commits to; statement and arguments are inside
    what was sealed; the checker's key is the enrolled one (N-3);
@@ -13,7 +14,10 @@ computes it verifies, in this order (clauses N-1 … N-6):
 
 Then rows are staged in a process of their own and destroyed; only sums exist.  A contribution is
 on disk before it is sent; a retry sends the same bytes (N-5).  For round two it sends values of
-those cells only that the checker's verdict, committed to in the log, lets through (N-6).
+those cells only that the checker's verdict, committed to in a cosigned log, lets through (N-6).
+
+It is a witness, too (:mod:`stayput.witness`): it cosigns the log that it holds, but not the sum of
+a run of its own before it has formed it again from the parts (N-7).
 
 Killed at any point, it goes on from the log and its ledger: :meth:`Node.work` asks the session what
 is to be done and each answer is safe to give twice.
@@ -21,7 +25,7 @@ is to be done and each answer is safe to give twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from stayput import documents
@@ -33,6 +37,8 @@ from stayput.errors import (
     DocumentError,
     InvalidInput,
     NotFound,
+    NotYet,
+    PermissionDenied,
     RuleViolation,
     StagingError,
     StayputError,
@@ -42,18 +48,11 @@ from stayput.errors import (
 from stayput.identity import Identity
 from stayput.link import CoordinatorLink
 from stayput.partials import assemble, parse_partial
-from stayput.plans import (
-    RunPlan,
-    counts_context,
-    counts_vector,
-    plan_run,
-    values_context,
-    values_vector,
-)
-from stayput.release import CellVerdict, RunOrder
+from stayput.plans import RunPlan, counts_context, counts_vector, values_context, values_vector
 from stayput.replica import Replica
+from stayput.runs import context_of, fetch_plan, fetch_verdict, verify_sum
 from stayput.scenario import Scenario
-from stayput.session import Contribute, RunPhase, verify_proposal
+from stayput.session import Contribute, RunPhase, RunState
 from stayput.staging import (
     DeletionFacts,
     SourceRefused,
@@ -72,8 +71,11 @@ from stayput.steps import (
     RunFailed,
     StagingDestroyed,
     StagingMethod,
+    SumFormed,
 )
+from stayput.store.journal import Journal
 from stayput.store.ledger import Ledger, Note, Outgoing, contribution_name
+from stayput.witness import Witness
 
 _RECEIPT = "receipt"
 _FAILURE = "failure"
@@ -97,6 +99,7 @@ class Node:
     Args:
         identity: the holder's keys.
         replica: its verified copy of the log.
+        journal: where that is stored, and what this node has cosigned.
         ledger: its own book.
         link: the way to the coordinator.
         sources: the holder's declared sources by table name.
@@ -109,6 +112,7 @@ class Node:
         self,
         identity: Identity,
         replica: Replica,
+        journal: Journal,
         ledger: Ledger,
         link: CoordinatorLink,
         sources: Callable[[], Mapping[str, SourceSpec]],
@@ -120,6 +124,8 @@ class Node:
         self.replica = replica
         self._ledger = ledger
         self._link = link
+        self._witness = Witness(identity, replica, journal, link, clock)
+        self._sums: dict[bytes, set[Round]] = {}  # formed again, by run
         self._sources = sources
         self._stager = stager
         self._swept = {swept.staging_id: swept.receipt for swept in stager.sweeps}
@@ -127,7 +133,16 @@ class Node:
         self._owed = {*self._swept, *ledger.runs_with(_RECEIPT)}
         self._clock = clock
         self._random = random
-        self.report: Callable[[str], None] = lambda message: None
+        self._report: Callable[[str], None] = lambda message: None
+
+    @property
+    def report(self) -> Callable[[str], None]:
+        """Is told what this node does, in words."""
+        return self._report
+
+    @report.setter
+    def report(self, report: Callable[[str], None]) -> None:
+        self._report = self._witness.report = report
 
     def work(self, *, wait_ms: int = 0) -> bool:
         """Catch up with the log and carry out what is this node's turn.
@@ -140,13 +155,28 @@ class Node:
             VerificationError: the log does not stand; do not call again.
         """
         moved = self._settle()  # what is over, perhaps since a kill, must not wait for news
-        waiting = not moved and not self.replica.instructions(self._identity.name)
-        moved = self.replica.catch_up(self._link, wait_ms=wait_ms if waiting else 0) > 0 or moved
+        waiting = not moved and not any(self._may_contribute(one) for one in self._instructions())
+        moved = self.follow(wait_ms=wait_ms if waiting else 0) or moved
         moved = self._settle() or moved
-        for instruction in self.replica.instructions(self._identity.name):
-            assert isinstance(instruction, Contribute)
+        for instruction in self._instructions():
             moved = self._obey(instruction) or moved
         return moved
+
+    def _instructions(self) -> tuple[Contribute, ...]:
+        instructions = self.replica.instructions(self._identity.name)
+        return tuple(one for one in instructions if isinstance(one, Contribute))
+
+    def follow(self, *, wait_ms: int = 0) -> bool:
+        """Catch up with the log, recompute what was added, and cosign: the witness's part of
+        :meth:`work`, which also computes.
+
+        Returns:
+            Whether there was anything new, or to send. Raises as :meth:`work`.
+        """
+        news = self.replica.catch_up(self._link, wait_ms=wait_ms)
+        news = self._verify_sums() or news
+        until = next((index for index, _, _ in self._unverified_sums()), None)
+        return self._witness.cosign(quiet=not news, until=until) or news
 
     def _settle(self) -> bool:
         """Erase what was kept for runs that are over, and give receipts that are owed."""
@@ -154,6 +184,7 @@ class Node:
             state = self.replica.session.runs.get(run)
             if state is not None and state.over:
                 self._ledger.close_run(run)
+                self._sums.pop(run, None)
         return self._give_late_receipts()
 
     def _obey(self, instruction: Contribute) -> bool:
@@ -177,11 +208,26 @@ class Node:
     def _stands(self, instruction: Contribute) -> bool:
         return instruction in self.replica.instructions(self._identity.name)
 
+    def _may_contribute(self, instruction: Contribute) -> bool:
+        """Every participant has cosigned the order, or the verdict: we all look at one log.
+
+        A refusal is given without waiting for anybody.
+        """
+        state = self.replica.session.runs[instruction.run]
+        step = state.ordered if instruction.round is Round.COUNTS else state.verdict
+        assert step is not None  # the session opens round two only after the verdict
+        return (
+            not self.replica.awaited(step, state.ordered.participants)
+            or self._ledger.outgoing(instruction.run, _FAILURE) is not None
+        )
+
     def _contribute(self, instruction: Contribute) -> bool:
         run, round = instruction.run, instruction.round
         failure = self._ledger.outgoing(run, _FAILURE)
         if failure is not None:
             return self._send_failure(failure)
+        if not self._may_contribute(instruction):
+            return False
         fixed = self._ledger.outgoing(run, contribution_name(round))
         if fixed is None:
             scenario, plan = self._verify_run(run)
@@ -195,17 +241,9 @@ class Node:
     # --- verifying (clauses N-1 to N-4) -----------------------------------------------------------
 
     def _verify_run(self, run: bytes) -> tuple[Scenario, RunPlan]:
-        session = self.replica.session
-        ordered = session.runs[run].ordered  # N-1: the instruction came from the verified log
-        proposed = session.scenarios[ordered.scenario].proposed
-        self._verify_consent(ordered.scenario)
+        self._verify_consent(self.replica.session.runs[run].ordered.scenario)
         try:
-            scenario = documents.parse(Scenario, self._link.get_scenario(ordered.scenario))
-            verify_proposal(proposed, scenario)
-            order = documents.parse(RunOrder, self._link.get_run_order(run))
-            if documents.digest(order) != ordered.order or order.run != run:
-                raise VerificationError("the order is not the one in the log")
-            plan = plan_run(scenario, order, ordered, self.replica.members)
+            scenario, _, plan = fetch_plan(self._link, self.replica, run)
         except (DocumentError, VerificationError, InvalidInput, RuleViolation, NotFound) as error:
             raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
         return scenario, plan
@@ -338,16 +376,10 @@ class Node:
     # --- round two --------------------------------------------------------------------------------
 
     def _prepare_values(self, run: bytes, plan: RunPlan) -> None:
-        checked = self.replica.session.runs[run].verdict
-        assert checked is not None  # the session opens round two only after the verdict
         try:
-            verdict = documents.parse(CellVerdict, self._link.get_verdict(run))
-        except (DocumentError, NotFound) as error:
+            verdict = fetch_verdict(self._link, self.replica.session.runs[run])
+        except (VerificationError, NotFound) as error:
             raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
-        if documents.digest(verdict) != checked.verdict or verdict.run != run:
-            raise _Refused(
-                FailureReason.HOLDER_REFUSED, "the verdict is not the one in the log", ""
-            )
         try:
             partial = parse_partial(self._ledger.partial(run), plan.bound.plan)
             context = values_context(plan, verdict)
@@ -362,6 +394,78 @@ class Node:
             raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
         contribution = self._encrypt(context, vector)
         self._ledger.store(run, {contribution_name(Round.VALUES): contribution})
+
+    # --- sums (clause N-7) ------------------------------------------------------------------------
+
+    def _verify_sums(self) -> bool:
+        """Form again the sums of our runs that came since; a wrong one ends its run.
+
+        Returns:
+            Whether there was one.
+        """
+        moved = False
+        for _, step, state in tuple(self._unverified_sums()):
+            run, round = step.run, step.round
+            if state.over:
+                continue  # its parts are erased
+            failure = self._ledger.outgoing(run, _FAILURE)
+            if failure is not None:  # found wrong before a kill
+                moved = self._send_failure(failure) or moved
+                continue
+            try:
+                self._verify_sum(run, round)
+                self._sums.setdefault(run, set()).add(round)
+            except (NotYet, NotFound):
+                continue  # the run is over, as the next page of the log will say
+            except _Refused as refused:
+                self._refuse(run, refused)
+            moved = True
+        return moved
+
+    def _verify_sum(self, run: bytes, round: Round) -> None:
+        """1. There are as many parts as the scenario asks for.  2. One of them is ours.  3. They
+        add up to the sum that the log names."""
+        state = self.replica.session.runs[run]
+        try:
+            scenario, _, plan = fetch_plan(self._link, self.replica, run)
+            if len(state.contributions[round]) < scenario.output.min_holders:
+                raise VerificationError("fewer parts were added than the scenario asks for")
+            self._verify_own_part(state, round)
+            context = context_of(self._link, state, plan, round)
+            verify_sum(self._link, self.replica, run, round, context)
+        except (VerificationError, InvalidInput, RuleViolation, PermissionDenied) as error:
+            raise _Refused(
+                FailureReason.SUM_MISMATCH,
+                f"the encrypted sum is not that of the parts: {error.message}",
+                "the coordinator adds the parts: ask its operator; nothing of this sum was opened",
+            ) from None
+
+    def _verify_own_part(self, state: RunState, round: Round) -> None:
+        fixed = self._ledger.outgoing(state.ordered.run, contribution_name(round))
+        logged = state.contributions[round].get(self._identity.name)
+        ours = (
+            None
+            if fixed is None
+            else signing.peek(signing.parse_envelope(fixed.step), [Contributed])
+        )
+        if logged is None or logged != ours:
+            raise VerificationError("the part in this holder's name is not the one that it sent")
+
+    def _unverified_sums(self) -> Iterator[tuple[int, SumFormed, RunState]]:
+        """Sums of our runs that were not formed again here, with their indices, oldest first.
+
+        What our auditor key has cosigned was verified then.  A run that was released counts like
+        one that is open: nobody honest releases what we have not agreed to.  One that failed has
+        opened nothing.
+        """
+        for index, step in self.replica.milestones_from(self._witness.audited):
+            if not isinstance(step, SumFormed):
+                continue
+            state = self.replica.session.runs[step.run]
+            ours = self._identity.name in state.ordered.participants
+            known = step.round in self._sums.get(step.run, ())
+            if ours and not known and state.phase is not RunPhase.FAILED:
+                yield index, step, state
 
     # --- sending (clause N-5) ---------------------------------------------------------------------
 
@@ -446,7 +550,7 @@ class Node:
         try:
             self._link.fail_run(failure.step)
         except RuleViolation:
-            return self.replica.catch_up(self._link) > 0
+            return self.replica.catch_up(self._link)
         return True
 
 

@@ -151,8 +151,8 @@ class ProvenEntry:
 class ReleaseBundle:
     """Everything needed to verify one release offline; the member list is pinned separately.
 
-    ``checkpoint`` is the coordinator's signed note, ``entries`` are entry 0 and every entry of the
-    scenario's approval and of the run, in log order.
+    ``checkpoint`` is the log's signed note with every holder's cosignatures, ``entries`` are
+    entry 0 and every entry of the scenario's approval and of the run, in log order.
     """
 
     checkpoint: bytes

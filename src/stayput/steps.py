@@ -99,6 +99,7 @@ class FailureReason(enum.Enum):
     INVARIANT_VIOLATED = 6  # opened sums are impossible (clause C-3)
     REVOKED = 7
     STATE_LOST = 8  # a node lost its partials after a crash; a new run is needed
+    SUM_MISMATCH = 9  # the logged sum is not that of the parts (clause N-7)
     LOG_FROZEN = 10  # the coordinator ended the log while the run was open
 
 

@@ -19,7 +19,7 @@ from stayput.scenario import Scenario
 from stayput.session import RunPhase, RunState, Session, verify_proposal
 from stayput.steps import Round
 from stayput.tlog import merkle
-from stayput.tlog.checkpoint import verify_checkpoint
+from stayput.tlog.checkpoint import claimed_checkpoint, verify_checkpoint, verify_cosigned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,8 @@ def verify_release(data: bytes, members: Members) -> VerifiedRelease:
        user, every staging destroyed, every part there once, sums of exactly these parts, counts
        judged before values, released by the checker.
     4. Scenario, order and result are the ones that those entries commit to, and answer each other.
-    5. Statement and arguments are inside what was sealed, every part of the counts is bound to
+    5. Every holder of the scenario has cosigned that very checkpoint with both its keys (U-1).
+    6. Statement and arguments are inside what was sealed, every part of the counts is bound to
        exactly that, and the table has the columns and rows of the statement.
 
     Raises:
@@ -58,6 +59,7 @@ def verify_release(data: bytes, members: Members) -> VerifiedRelease:
     for proven in _included(bundle.entries, signed.size, signed.root):
         session.replay(proven.entry, index=proven.index)
     run = _single_release(session)
+    _verify_cosigned(bundle.checkpoint, session.members_at(signed.size), run.ordered.participants)
     result = documents.parse(CheckedResult, bundle.result)
     scenario = documents.parse(Scenario, bundle.scenario)
     order = documents.parse(RunOrder, bundle.order)
@@ -83,6 +85,19 @@ def _single_release(session: Session) -> RunState:
     if len(released) != 1 or len(session.runs) != 1:
         raise VerificationError("the bundle does not prove exactly one release")
     return released[0]
+
+
+def _verify_cosigned(checkpoint: bytes, members: Members, holders: Sequence[str]) -> None:
+    """No holder was shown another history: one tree with all this in it has their cosignatures."""
+    cosigners = members.cosigners(holders)
+    origin, log = members.log_origin, members.log_verifier
+    found = verify_cosigned(checkpoint, origin, log, cosigners).times
+    missing = [cosigner.name for cosigner in cosigners if cosigner.name not in found]
+    if missing:
+        raise VerificationError(
+            f"the checkpoint of the release is not cosigned by {missing[0]}",
+            hint="ask the data user for the bundle again when every holder has confirmed it",
+        )
 
 
 def _verify_documents(
@@ -124,11 +139,11 @@ def bundle_release(
     """Collect what proves one release, from a replica that holds the whole log.
 
     Args:
-        session: the replayed log; ``entries`` and ``leaf_hashes`` are its leaves in order,
-            ``checkpoint`` is for exactly that many.
+        session: the replayed log; ``entries`` and ``leaf_hashes`` are its leaves in order.
+        checkpoint: of a tree with the release in it, cosigned by every holder of the scenario.
         scenario, order, result: canonical bytes of the documents.
     """
-    size = len(entries)
+    size = claimed_checkpoint(checkpoint).size
     # Of rotations all: without them signatures and cosignatures made since do not hold.
     wanted = {
         0,
@@ -136,6 +151,7 @@ def bundle_release(
         *session.scenario_of(run).entries,
         *session.runs[run].entries,
     }
+    wanted = {index for index in wanted if index < size}
     tree = merkle.Tree(leaf_hashes)
     proven = tuple(
         ProvenEntry(index, entries[index], tree.inclusion_proof(index, size))

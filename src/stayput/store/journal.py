@@ -1,14 +1,20 @@
-"""The journal: log entries, the newest checkpoint, and documents beside them, in one file.
+"""The journal: log entries, the newest checkpoint, documents and cosignatures, in one file.
 
 The coordinator's is the log itself; a node's, a checker's or a client's is its mirror.  Entries are
 the exact leaf bytes.  Appending entries, their checkpoint and the documents they commit to is one
 transaction, so after a crash either all of it is there or none.
+
+A cosigner's journal also remembers the largest tree that each of its keys has cosigned, and the
+notes that are not at the coordinator yet (:meth:`Journal.cosign`): both are on disk before a
+signature leaves.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -23,11 +29,45 @@ CREATE TABLE IF NOT EXISTS head (
 CREATE TABLE IF NOT EXISTS document (
     kind TEXT NOT NULL, key BLOB NOT NULL, data BLOB NOT NULL, PRIMARY KEY (kind, key)) STRICT;
 CREATE TABLE IF NOT EXISTS evidence (
-    position INTEGER PRIMARY KEY, checkpoint BLOB NOT NULL, held BLOB NOT NULL) STRICT
+    position INTEGER PRIMARY KEY, kind TEXT NOT NULL, note BLOB NOT NULL, held BLOB NOT NULL
+    ) STRICT;
+CREATE TABLE IF NOT EXISTS cosigned (
+    key TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL, time INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS unsent (position INTEGER PRIMARY KEY, note BLOB NOT NULL) STRICT
 """
 
 Documents = Mapping[tuple[str, bytes], bytes]
 """(kind, key) -> bytes."""
+
+
+class Evidence(enum.Enum):
+    """What a note that is kept as evidence shows."""
+
+    FORK = "fork"  # the log signed a tree that is none of ours, or one that breaks the rules
+    SHRUNK = "shrunk"  # the log showed an older tree as its newest
+    COSIGNED = "cosigned"  # a member cosigned another tree than ours
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """A note that contradicts ours, and the newest checkpoint that was held then."""
+
+    kind: Evidence
+    note: bytes
+    held: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Cosigned:
+    """The largest tree that a key of this party has cosigned, and the time that it stated."""
+
+    size: int
+    root: bytes
+    time: int
+
+
+Cosigning = Callable[[Mapping[str, Cosigned]], tuple[Mapping[str, Cosigned], tuple[bytes, ...]]]
+"""From what each key has cosigned: what each has cosigned then, and the notes to send."""
 
 
 class Mirror(Protocol):
@@ -36,7 +76,7 @@ class Mirror(Protocol):
     def load(self) -> tuple[tuple[bytes, ...], bytes]: ...
     def checkpoint(self) -> bytes: ...
     def append(self, start: int, entries: tuple[bytes, ...], checkpoint: bytes) -> None: ...
-    def keep_evidence(self, checkpoint: bytes) -> None: ...
+    def keep_evidence(self, kind: Evidence, note: bytes) -> None: ...
 
 
 class Journal:
@@ -161,13 +201,65 @@ class Journal:
                 (kind, len(prefix), prefix),
             )
 
-    def keep_evidence(self, checkpoint: bytes) -> None:
-        """Keep a checkpoint that contradicts ours, beside ours."""
+    # --- evidence -----------------------------------------------------------------------------
+
+    def keep_evidence(self, kind: Evidence, note: bytes) -> None:
+        """Keep a note that contradicts ours, beside our checkpoint; the same one once."""
         held = self.checkpoint()
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT INTO evidence (checkpoint, held) VALUES (?, ?)", (checkpoint, held)
+                "INSERT INTO evidence (kind, note, held) SELECT ?1, ?2, ?3 "
+                "WHERE NOT EXISTS (SELECT 1 FROM evidence WHERE kind = ?1 AND note = ?2)",
+                (kind.value, note, held),
             )
+
+    def evidence(self) -> tuple[Kept, ...]:
+        """All that was kept, oldest first."""
+        with self._database.reading() as connection:
+            rows = connection.execute("SELECT kind, note, held FROM evidence ORDER BY position")
+            return tuple(Kept(Evidence(kind), note, held) for kind, note, held in rows)
+
+    # --- cosigning ----------------------------------------------------------------------------
+
+    def cosign(self, decide: Cosigning) -> bool:
+        """Decide what to cosign and remember it, durably, before anything is sent.
+
+        One transaction that excludes every other: two processes over one journal cannot both start
+        from the smaller size (C2SP tlog-witness: check and update are atomic).
+
+        Returns:
+            Whether there is something to send.
+        """
+        with self._database.transaction() as connection:
+            rows = connection.execute("SELECT key, size, root, time FROM cosigned").fetchall()
+            cosigned, notes = decide({key: Cosigned(*rest) for key, *rest in rows})
+            connection.executemany(
+                "INSERT OR REPLACE INTO cosigned VALUES (?, ?, ?, ?)",
+                [(key, one.size, one.root, one.time) for key, one in cosigned.items()],
+            )
+            connection.executemany(
+                "INSERT INTO unsent (note) VALUES (?)", [(note,) for note in notes]
+            )
+        return bool(notes)
+
+    def cosigned(self) -> dict[str, Cosigned]:
+        """By key, the largest tree that it has cosigned."""
+        with self._database.reading() as connection:
+            rows = connection.execute("SELECT key, size, root, time FROM cosigned").fetchall()
+        return {key: Cosigned(*rest) for key, *rest in rows}
+
+    def unsent(self, limit: int) -> tuple[tuple[int, bytes], ...]:
+        """Positions and notes that were not sent yet, oldest first."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT position, note FROM unsent ORDER BY position LIMIT ?", (limit,)
+            )
+            return tuple(rows)
+
+    def sent(self, last: int) -> None:
+        """Everything up to this position is at the coordinator."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM unsent WHERE position <= ?", (last,))
 
     def close(self) -> None:
         """Close the file."""
@@ -189,7 +281,7 @@ class MemoryMirror:
     def __init__(self, entries: tuple[bytes, ...] = (), checkpoint: bytes = b"") -> None:
         self._entries = list(entries)
         self._checkpoint = checkpoint
-        self.evidence: list[bytes] = []
+        self.evidence: list[Kept] = []
 
     def load(self) -> tuple[tuple[bytes, ...], bytes]:
         return tuple(self._entries), self._checkpoint
@@ -206,5 +298,5 @@ class MemoryMirror:
         self._entries.extend(entries)
         self._checkpoint = checkpoint
 
-    def keep_evidence(self, checkpoint: bytes) -> None:
-        self.evidence.append(checkpoint)
+    def keep_evidence(self, kind: Evidence, note: bytes) -> None:
+        self.evidence.append(Kept(kind, note, self._checkpoint))

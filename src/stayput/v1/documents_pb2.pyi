@@ -116,6 +116,7 @@ class FailureReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FAILURE_REASON_INVARIANT_VIOLATED: _ClassVar[FailureReason]
     FAILURE_REASON_REVOKED: _ClassVar[FailureReason]
     FAILURE_REASON_STATE_LOST: _ClassVar[FailureReason]
+    FAILURE_REASON_SUM_MISMATCH: _ClassVar[FailureReason]
     FAILURE_REASON_LOG_FROZEN: _ClassVar[FailureReason]
 
 class FreezeReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
@@ -203,6 +204,7 @@ FAILURE_REASON_DELETION_FAILED: FailureReason
 FAILURE_REASON_INVARIANT_VIOLATED: FailureReason
 FAILURE_REASON_REVOKED: FailureReason
 FAILURE_REASON_STATE_LOST: FailureReason
+FAILURE_REASON_SUM_MISMATCH: FailureReason
 FAILURE_REASON_LOG_FROZEN: FailureReason
 FREEZE_REASON_UNSPECIFIED: FreezeReason
 FREEZE_REASON_KEY_COMPROMISED: FreezeReason

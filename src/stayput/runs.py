@@ -1,0 +1,113 @@
+"""What a run is, for whoever takes part: documents fetched and verified, sums formed again.
+
+Node and checker each derive from the verified log, and from documents that the log commits to,
+what a run computes, to what its parts are bound, and what their sum is.  They use the same
+functions, so that both refuse the same things.  Everything fetched is untrusted until it is
+compared with the log.
+
+Not here: who may go on when (the gates of node and checker), opening sums (:mod:`stayput.checker`).
+What leaks: parts are masked and encrypted; a sum that was formed again stays in memory.
+"""
+
+from __future__ import annotations
+
+from stayput import documents
+from stayput.encryption import Addition, Context, EncryptedSum, digest_ciphertexts
+from stayput.errors import DocumentError, VerificationError
+from stayput.link import CoordinatorLink
+from stayput.plans import RunPlan, counts_context, plan_run, values_context
+from stayput.release import CellVerdict, RunOrder
+from stayput.replica import Replica
+from stayput.scenario import Scenario
+from stayput.session import RunState, verify_proposal
+from stayput.steps import Round
+
+
+def fetch_scenario(link: CoordinatorLink, replica: Replica, digest: bytes) -> Scenario:
+    """The scenario document that the log names.
+
+    Raises:
+        VerificationError: what came is another one, or none.
+        NotFound: the coordinator does not have it for this party.
+    """
+    try:
+        scenario = documents.parse(Scenario, link.get_scenario(digest))
+    except DocumentError as error:
+        raise VerificationError(error.message, hint=error.hint) from None
+    verify_proposal(replica.session.scenarios[digest].proposed, scenario)
+    return scenario
+
+
+def fetch_order(link: CoordinatorLink, state: RunState) -> RunOrder:
+    """The order to which the log commits. Raises as :func:`fetch_scenario`."""
+    try:
+        order = documents.parse(RunOrder, link.get_run_order(state.ordered.run))
+    except DocumentError as error:
+        raise VerificationError(error.message, hint=error.hint) from None
+    if documents.digest(order) != state.ordered.order or order.run != state.ordered.run:
+        raise VerificationError("the order is not the one in the log")
+    return order
+
+
+def fetch_plan(
+    link: CoordinatorLink, replica: Replica, run: bytes
+) -> tuple[Scenario, RunOrder, RunPlan]:
+    """Scenario, order and plan of a run (clause N-3).
+
+    Raises:
+        VerificationError, NotFound: as :func:`fetch_scenario`.
+        InvalidInput, RuleViolation: the order is not inside what was sealed.
+    """
+    state = replica.session.runs[run]
+    scenario = fetch_scenario(link, replica, state.ordered.scenario)
+    order = fetch_order(link, state)
+    return scenario, order, plan_run(scenario, order, state.ordered, replica.members)
+
+
+def fetch_verdict(link: CoordinatorLink, state: RunState) -> CellVerdict:
+    """The verdict to which the log commits. Raises as :func:`fetch_scenario`."""
+    assert state.verdict is not None  # asked for in round two only, which it opens
+    try:
+        verdict = documents.parse(CellVerdict, link.get_verdict(state.ordered.run))
+    except DocumentError as error:
+        raise VerificationError(error.message, hint=error.hint) from None
+    if documents.digest(verdict) != state.verdict.verdict or verdict.run != state.ordered.run:
+        raise VerificationError("the verdict is not the one in the log")
+    return verdict
+
+
+def context_of(link: CoordinatorLink, state: RunState, plan: RunPlan, round: Round) -> Context:
+    """What the parts of a round are bound to, from sealed text and verdict."""
+    if round is Round.COUNTS:
+        return counts_context(plan)
+    return values_context(plan, fetch_verdict(link, state))
+
+
+def verify_sum(
+    link: CoordinatorLink, replica: Replica, run: bytes, round: Round, context: Context
+) -> EncryptedSum:
+    """The sum in the log, formed again from the parts in the log (clauses C-1, C-2, N-7).
+
+    The parts are fetched and added one at a time: whoever added something else to the sum, left a
+    part out or took one twice, the coordinator included, is found out.
+
+    Raises:
+        VerificationError: a part is bound to another context, is not the one in the log, or the sum
+            in the log is not the sum of the parts.
+        NotFound, NotYet: a part is not there, or the run is over.
+        PermissionDenied: somebody contributed who does not take part.
+    """
+    state = replica.session.runs[run]
+    expected = documents.digest(context)
+    addition = Addition(context, replica.members.checker_key_of(context.checker_key))
+    for name, part in state.contributions[round].items():
+        if part.context != expected:
+            raise VerificationError(f"the part of {name} is bound to another context")
+        data = link.get_contribution(run, round, name)
+        if digest_ciphertexts(data) != part.ciphertexts:
+            raise VerificationError(f"the part of {name} is not the one in the log")
+        addition.add(name, data)
+    total = addition.sum()
+    if total.digest != state.sums[round].sum:
+        raise VerificationError("the sum in the log is not the sum of the parts in the log")
+    return total
