@@ -72,6 +72,11 @@ class Expr:
         """Upper bound on the largest absolute value."""
         return max(abs(self.low), abs(self.high))
 
+    @cached_property
+    def columns(self) -> frozenset[Column]:
+        """The columns that the expression reads."""
+        return frozenset().union(*(child.columns for child in self.children))
+
 
 @dataclasses.dataclass(frozen=True)
 class Column(Expr):
@@ -101,6 +106,10 @@ class Column(Expr):
     @property
     def high(self) -> int:
         return self.maximum
+
+    @cached_property
+    def columns(self) -> frozenset[Column]:
+        return frozenset((self,))
 
     @cached_property
     def nullable(self) -> bool:
@@ -444,7 +453,7 @@ def walk(expr: Expr) -> Iterator[Expr]:
 
 def columns_of(expr: Expr) -> frozenset[Column]:
     """The columns that an expression reads."""
-    return frozenset(node for node in walk(expr) if isinstance(node, Column))
+    return expr.columns
 
 
 def conjunction(items: tuple[Expr, ...]) -> Expr | None:
