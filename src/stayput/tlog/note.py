@@ -15,11 +15,9 @@ import base64
 import binascii
 import dataclasses
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from stayput.crypto import signing
 from stayput.errors import DocumentError, VerificationError
@@ -43,6 +41,10 @@ SIGNATURE_TYPES: Final[Mapping[int, str]] = {
 """The signature types that the specification assigns, to name one that is not supported."""
 
 _MARK: Final = "— "
+
+_CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f]")
+# A surrogate stands in a ``str`` for an octet that is no UTF-8.
+_KEY_NAME: Final = re.compile(r"[^\s+\x00-\x1f\ud800-\udfff]+")
 
 
 class Signer(Protocol):
@@ -94,8 +96,8 @@ class NoteVerifier:
     def verify(self, text: str, signature: bytes) -> None:
         """Raises VerificationError unless ``signature`` is this key's over ``text``."""
         try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, text.encode())
-        except (InvalidSignature, ValueError):
+            signing.verify_signature(self.public, text.encode(), signature)
+        except VerificationError:
             raise VerificationError(f"the signature of {self.name} does not hold") from None
 
 
@@ -253,12 +255,7 @@ def verify_note(data: bytes, verifiers: Sequence[Verifier]) -> VerifiedNote:
 
 def is_key_name(name: str) -> bool:
     """Whether a text can be a key name: UTF-8, not empty, no Unicode space, no plus, no control."""
-    return (
-        bool(name)
-        and "+" not in name
-        and not any(character.isspace() or _is_surrogate(character) for character in name)
-        and not _has_control_characters(name)
-    )
+    return _KEY_NAME.fullmatch(name) is not None
 
 
 def decode_base64(text: str) -> bytes:
@@ -338,10 +335,5 @@ def _type_name(kind: int) -> str:
     return f"0x{kind:02x} ({SIGNATURE_TYPES.get(kind, 'unassigned')})"
 
 
-def _is_surrogate(character: str) -> bool:
-    """Whether UTF-8 cannot write it: it stands in a ``str`` for an octet that is no UTF-8."""
-    return "\ud800" <= character <= "\udfff"
-
-
 def _has_control_characters(text: str) -> bool:
-    return any(character < " " and character != "\n" for character in text)
+    return _CONTROL.search(text) is not None
