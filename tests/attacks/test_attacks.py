@@ -22,9 +22,8 @@ from attacks.lying import (
 )
 from pets import HOLDERS, TEXT
 
-from stayput import documents
+from stayput import documents, encryption
 from stayput.audit import verify_log
-from stayput.coordinator import Coordinator
 from stayput.crypto import signing
 from stayput.crypto.paillier import Accumulator, parse_ciphertexts
 from stayput.encryption import Addition, Context, EncryptedSum
@@ -49,7 +48,8 @@ from stayput.steps import (
     Round,
     ScenarioSealed,
 )
-from stayput.store.journal import Journal, MemoryMirror
+from stayput.store.journal import MemoryMirror
+from stayput.store.segments import stored_entries
 from stayput.tlog import merkle
 from stayput.tlog.checkpoint import Checkpoint, sign_checkpoint
 
@@ -159,7 +159,7 @@ def test_a_seal_without_all_approvals(tmp_path: Path) -> None:
     second = world.client.propose(text)
     node = world.nodes["north"]
     node.replica.catch_up(world.link("north"))
-    log = list(world._journals["hub"].entries())
+    log = list(world.coordinator.log.entries())
     log.append(world.sign(ScenarioSealed(second, NOW), "hub"))
     size = node.replica.size
     world.lies["north", "read_log"] = lambda page: forged_page(world, log, size)
@@ -173,7 +173,7 @@ def test_a_log_without_the_revocation(world: World) -> None:
     """A fork: one node is shown a history that another was not."""
     node = world.nodes["north"]
     node.replica.catch_up(world.link("north"))
-    log = list(world._journals["hub"].entries())
+    log = list(world.coordinator.log.entries())
     world.lies["north", "read_log"] = lambda page: forged_page(world, log[:-1], page.start)
     with pytest.raises(VerificationError):
         node.work()
@@ -186,7 +186,7 @@ def test_a_log_without_the_revocation(world: World) -> None:
 def test_a_rewritten_history_of_the_same_length(world: World) -> None:
     node = world.nodes["north"]
     node.replica.catch_up(world.link("north"))
-    log = list(world._journals["hub"].entries())
+    log = list(world.coordinator.log.entries())
     log[-1] = world.sign(ScenarioSealed(world.scenario, NOW + 1), "hub")
     world.lies["north", "read_log"] = lambda page: forged_page(world, log, page.start)
     with pytest.raises(VerificationError, match="does not extend"):
@@ -196,7 +196,7 @@ def test_a_rewritten_history_of_the_same_length(world: World) -> None:
 def test_another_member_list_with_another_checker_key(world: World, tmp_path: Path) -> None:
     """The checker's key is the pinned one: a coordinator cannot slip in its own."""
     other = World(tmp_path / "other")
-    log = list(other._journals["hub"].entries())
+    log = list(other.coordinator.log.entries())
     fresh = MemoryMirror()
     replica = Replica(world.members, fresh)
     world.lies["north", "read_log"] = lambda page: forged_page(world, log, 0)
@@ -209,7 +209,7 @@ def test_another_member_list_with_another_checker_key(world: World, tmp_path: Pa
 
 def test_a_checkpoint_by_another_key(world: World) -> None:
     def lie(page: LogPage) -> LogPage:
-        log = list(world._journals["hub"].entries())
+        log = list(world.coordinator.log.entries())
         tree = merkle.CompactRange()
         for entry in log:
             tree.append(merkle.leaf_hash(entry))
@@ -281,9 +281,7 @@ def test_a_contribution_of_another_run_round_or_holder(world: World) -> None:
 def test_the_checkers_key_opens_nothing_but_the_full_sum(world: World) -> None:
     """A coordinator that sends the checker something else as the sum: the run ends."""
     run = world.order(statement="numbers", arguments=(), rounds=1)
-    for holder in HOLDERS:
-        world.nodes[holder].work()
-    world.nodes["north"].work()
+    world.contribute()
     key = world.members.checker_key("office")
 
     def altered(part: bytes) -> bytes:
@@ -297,8 +295,24 @@ def test_the_checkers_key_opens_nothing_but_the_full_sum(world: World) -> None:
     assert world.failure(run) is FailureReason.INVARIANT_VIOLATED
 
 
-def test_a_coordinator_that_lifts_a_count_in_the_logged_sum(world: World) -> None:
-    """It adds 1 to the first count and logs the sum so: the checker adds the parts again."""
+def count_openings(monkeypatch: pytest.MonkeyPatch) -> list[EncryptedSum]:
+    """Collects every sum that is opened."""
+    opened: list[EncryptedSum] = []
+    honest = encryption.open
+
+    def note(encrypted: EncryptedSum, *arguments: Any, **named: Any) -> tuple[int, ...]:
+        opened.append(encrypted)
+        return honest(encrypted, *arguments, **named)
+
+    monkeypatch.setattr(encryption, "open", note)
+    return opened
+
+
+def test_a_coordinator_that_lifts_a_count_in_the_logged_sum(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It adds 1 to the first count and logs the sum so: every holder adds the parts again."""
+    opened = count_openings(monkeypatch)
     run = world.order(statement="numbers", arguments=(), rounds=1)
     honest = Addition.sum
 
@@ -315,11 +329,18 @@ def test_a_coordinator_that_lifts_a_count_in_the_logged_sum(world: World) -> Non
         for holder in HOLDERS:
             world.nodes[holder].work()
     world.checker.work()
-    assert world.failure(run) is FailureReason.INVARIANT_VIOLATED
+    assert not opened
+    world.settle()
+    assert not opened
+    assert world.failure(run) is FailureReason.SUM_MISMATCH
+    assert all("not that of the parts" in world.notes(holder) for holder in HOLDERS[:1])
 
 
-def test_a_coordinator_that_sums_fewer_parts_and_logs_it_as_the_sum(world: World) -> None:
-    """Even if the log says so, what opens is noise: masks of the missing part do not cancel."""
+def test_a_coordinator_that_sums_fewer_parts_and_logs_it_as_the_sum(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if the log says so, nobody opens it (it would be noise: masks do not cancel)."""
+    opened = count_openings(monkeypatch)
     run = world.order(statement="numbers", arguments=(), rounds=1)
     coordinator = world.coordinator
 
@@ -329,7 +350,8 @@ def test_a_coordinator_that_sums_fewer_parts_and_logs_it_as_the_sum(world: World
         key = world.members.checker_key("office")
         total = Accumulator(key, addition._layout.ciphertexts)
         for name in list(parts)[:2]:
-            stored = coordinator._journal.get("contribution", run + b"\x01" + name.encode())
+            named = run + b"\x01" + parts[name].ciphertexts
+            stored = coordinator._journal.get("contribution", named)
             total.add(parse_ciphertexts(stored, key, addition._layout.ciphertexts))
         return EncryptedSum(context, total.total().to_bytes())
 
@@ -338,8 +360,12 @@ def test_a_coordinator_that_sums_fewer_parts_and_logs_it_as_the_sum(world: World
         for holder in HOLDERS:
             world.nodes[holder].work()
     world.checker.work()
-    assert world.failure(run) is FailureReason.INVARIANT_VIOLATED
-    with pytest.raises(RunFailure, match="impossible"):
+    assert not opened
+    world.settle()
+    assert not opened
+    assert world.failure(run) is FailureReason.SUM_MISMATCH
+    assert all("not that of the parts" in world.notes(holder) for holder in HOLDERS[:1])
+    with pytest.raises(RunFailure, match="not that of the holders' parts"):
         world.client.wait_for(run, timeout=0)
 
 
@@ -426,8 +452,7 @@ def test_released_bytes_that_differ_from_the_released_ones(world: World) -> None
 def test_every_altered_entry_order_or_checkpoint_is_found(world: World) -> None:
     world.order()
     world.settle()
-    journal = world._journals["hub"]
-    log, checkpoint = list(journal.entries()), journal.checkpoint()
+    log, checkpoint = list(world.coordinator.log.entries()), world.coordinator.log.checkpoint
     assert verify_log(log, checkpoint, world.members).finding is None
     for index in range(len(log)):
         flipped = bytearray(log[index])
@@ -451,11 +476,16 @@ def test_every_altered_entry_order_or_checkpoint_is_found(world: World) -> None:
 def test_a_coordinator_restored_from_half_a_backup_does_not_start(world: World) -> None:
     world.order()
     world.settle()
-    journal: Journal = world._journals["hub"]
-    with journal._database.transaction() as connection:
-        connection.execute("DELETE FROM entry WHERE position = (SELECT MAX(position) FROM entry)")
-    with pytest.raises(VerificationError, match="not the one this coordinator signed"):
-        Coordinator(world.members, world.identities["hub"].signing_key, journal, lambda: NOW)
+    """The newest checkpoint, and entries of yesterday."""
+    entries = world.coordinator.size
+    world.coordinator.close()
+    (segment,) = (world.root / "hub" / "log" / "segments").iterdir()
+    size = len(segment.read_bytes())
+    last = len(list(stored_entries(segment.parent, entries))[-1])
+    with segment.open("r+b") as file:
+        file.truncate(size - last - 8)
+    with pytest.raises(VerificationError, match=r"holds \d+ entries, its checkpoint covers"):
+        world.start_coordinator()
 
 
 # --- promise 7: the log gives nothing away --------------------------------------------------------
@@ -465,7 +495,7 @@ def test_no_name_number_or_text_of_the_question_is_in_the_log(world: World) -> N
     world.order()
     world.settle()
     session = Session()
-    for entry in world._journals["hub"].entries():
+    for entry in world.coordinator.log.entries():
         step = session.replay(entry)
         if isinstance(step, MemberList):
             continue

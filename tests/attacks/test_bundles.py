@@ -6,7 +6,8 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from attacks.lying import World
+from attacks.lying import NOW, World
+from pets import HOLDERS
 
 from stayput import documents
 from stayput.audit import verify_release
@@ -17,6 +18,8 @@ from stayput.steps import ResultReleased
 from stayput.table import CellType, ResultTable, column
 from stayput.tlog import merkle
 from stayput.tlog.checkpoint import Checkpoint, sign_checkpoint
+from stayput.tlog.cosignature import cosign
+from stayput.tlog.note import add_signatures
 
 
 def released(world: World) -> ReleaseBundle:
@@ -51,6 +54,22 @@ def test_a_member_list_of_the_coordinators_own_further_down_the_log(
     invented.close()
 
 
+def cosigned(checkpoint: Checkpoint, world: World) -> bytes:
+    """Signed by the log and by everybody who cosigns: the whole consortium conspires."""
+    note = sign_checkpoint(checkpoint, world.identities["hub"].signing_key)
+    lines = []
+    for name in HOLDERS:
+        identity = world.identities[name]
+        assert identity.witness_key is not None
+        assert identity.auditor_key is not None
+        members, text = world.members, checkpoint.text
+        lines += [
+            cosign(text, members.witness_name(name), identity.witness_key, NOW),
+            cosign(text, members.auditor_name(name), identity.auditor_key, NOW),
+        ]
+    return add_signatures(note, lines)
+
+
 def bent(bundle: ReleaseBundle, table: ResultTable, world: World) -> bytes:
     """The bundle of a checker that commits to another table, in a log that its friend signs."""
     result = documents.parse(CheckedResult, bundle.result)
@@ -67,7 +86,7 @@ def bent(bundle: ReleaseBundle, table: ResultTable, world: World) -> bytes:
     checkpoint = Checkpoint(world.members.log_origin, len(log), tree.root())
     return documents.encode(
         ReleaseBundle(
-            sign_checkpoint(checkpoint, world.identities["hub"].signing_key),
+            cosigned(checkpoint, world),
             tuple(
                 ProvenEntry(proven.index, log[proven.index], tree.inclusion_proof(proven.index))
                 for proven in bundle.entries

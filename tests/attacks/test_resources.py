@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import time
 from pathlib import Path
@@ -66,10 +67,21 @@ def full(database: Database) -> None:
     connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
+def fill(journal: Journal) -> None:
+    """Nor room in the pages that there are."""
+    size = 4096
+    while size:
+        try:
+            journal.put("filler", secrets.token_bytes(8), bytes(size))
+        except Unavailable:
+            size //= 2
+
+
 def test_a_full_disk_is_waited_for_not_a_crash(world: World) -> None:
     run = world.order()
     for name in ("north", "hub"):
         full(world._journals[name]._database)
+    fill(world._journals["hub"])
     full(world._ledgers["north"]._database)
     for holder in HOLDERS * 2:
         with pytest.raises(Unavailable, match="cannot be used now"):

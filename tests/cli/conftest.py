@@ -42,10 +42,10 @@ class _Settling(LocalLink):
         super().__init__(lambda: federation.coordinator, federation.members[name])
         self._federation = federation
 
-    def read_log(self, start: int, wait_ms: int) -> LogPage:
+    def read_log(self, start: int, wait_ms: int, known: bytes = b"") -> LogPage:
         if wait_ms:
             self._federation.settle()
-        return super().read_log(start, wait_ms)
+        return super().read_log(start, wait_ms, known)
 
     def __enter__(self) -> _Settling:
         return self
@@ -85,4 +85,5 @@ def live(federation: Federation, monkeypatch: pytest.MonkeyPatch) -> Federation:
         return _Settling(federation, identity.name)
 
     monkeypatch.setattr("stayput.connecting.GrpcLink", link)
+    monkeypatch.setattr("stayput.daemon.GrpcLink", link)
     return federation

@@ -269,6 +269,7 @@ def test_a_revocation_needs_no_coordinator_to_stop_the_own_node(
         raise Unavailable("the coordinator cannot be reached")
 
     monkeypatch.setattr("stayput.connecting.GrpcLink", cut)
+    monkeypatch.setattr("stayput.daemon.GrpcLink", cut)
     outcome = stayput(
         "revoke", digest.hex()[:12], "--reason", "legal", "--yes", home=live.root / "north"
     )
