@@ -364,6 +364,20 @@ class Session:
                 return members
         raise RuleViolation("entry 0 is the member list", clause="L-1")
 
+    def card_since(self, name: str) -> int:
+        """The smallest size of the log in whose members ``name`` has its present card (K-4).
+
+        Raises:
+            NotFound: no member.
+        """
+        present = self._known_members()[name]
+        since = 0
+        for first, members in reversed(self._eras):
+            if members[name] != present:
+                break
+            since = first
+        return since
+
     # --- who has to do what -----------------------------------------------------------------------
 
     def instructions(self, party: str) -> Iterator[Instruction]:

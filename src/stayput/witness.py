@@ -121,6 +121,12 @@ class Witness:
             return False
         size = self.replica.size
         members = self.replica.members
+        listed = members[self._name]
+        if (listed.witness_key, listed.auditor_key) != (
+            self._witness_key.public,
+            self._auditor_key.public,
+        ):
+            return False  # rotated since: what these keys sign now holds for nobody (K-4)
         keys = (
             _Key(_WITNESS, members.witness_name(self._name), self._witness_key, size),
             _Key(
@@ -162,7 +168,8 @@ class Witness:
         )
 
     def _start(self, key: _Key, before: Cosigned | None) -> int:
-        """The largest size that this key has cosigned: here, or before a restore (W-5)."""
+        """The largest size that this key has cosigned, here or before a restore (W-5), or that it
+        is not for."""
         if before is not None and self.replica.tree.root(before.size) != before.root:
             raise VerificationError(
                 f"this party has cosigned another tree of {before.size} entries than it holds",
@@ -170,7 +177,9 @@ class Witness:
                 "the other members",
             )
         shown: int = getattr(self.replica.cosigned(self._name), key.kind)
-        return max(shown, before.size if before else 0)
+        # Trees from before a rotation are not for the new keys.
+        foreign = self.replica.session.card_since(self._name) - 1
+        return max(shown, before.size if before else 0, foreign)
 
     def _sizes(self, start: int, limit: int, quiet: bool) -> list[int]:
         """Milestones from ``start`` on, and the limit itself if nobody is kept waiting by it."""
