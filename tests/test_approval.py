@@ -21,15 +21,16 @@ from stayput.approval import (
     required_waivers,
     verify_roles,
 )
+from stayput.disclosure import defaults
 from stayput.errors import PermissionDenied, SqlError
 from stayput.scenario import (
     UNSHOWABLE,
     Column,
     ColumnRole,
     ColumnType,
+    Dominance,
     Grade,
     Limits,
-    OutputPolicy,
     Outside,
     Parameter,
     Scenario,
@@ -41,6 +42,8 @@ from stayput.sql import plan
 from stayput.steps import Waiver
 
 DEMO = Path(__file__).parents[1] / "src" / "stayput" / "demo_data" / "nyc-delays.yaml"
+
+POLICY = defaults.policy()
 
 SECTOR = Column("sector", ColumnType.LEVEL, Grade.PUBLIC, Outside.REFUSE, levels=("farm", "shop"))
 AMOUNT = Column(
@@ -62,7 +65,7 @@ def scenario(*, columns: tuple[Column, ...] = (SECTOR, AMOUNT, LATE), **changes:
         "holders": holders,
         "tables": (TableContract("loans", holders, columns, 10**6),),
         "statements": (Statement("by_sector", PLAIN),),
-        "output": OutputPolicy(10, 3),
+        "output": POLICY,
         "limits": Limits(5, 1_900_000_000),
         "nonce": bytes(16),
     }
@@ -106,8 +109,45 @@ def test_the_sql_that_runs_is_shown_as_the_plan_makes_it() -> None:
     text = approval_report(asked, "ewr").text
     shown = "".join(re.sub(r"\n     \|(\\| )", r"\1", text).replace("\\", "").split())
     for statement in asked.statements:
-        made = plan(statement, asked.tables, 3).node_sql()
+        made = plan(statement, asked.tables, 3, POLICY).node_sql()
         assert "".join(made.split()) in shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"min_count": 12}, "at least 12 rows, of at least 3 of the 3 holders"),
+        ({"min_count_per_holder": 5}, "each holder has none of them, or 5 or more"),
+        ({}, "is at least 10 % of the largest"),
+        ({"dominance": Dominance(top_one_percent=50)}, "one contribution is at most 50 % of a sum"),
+        ({"dominance": Dominance(top_two_percent=67)}, "two contributions are at most 67 %"),
+        ({"dominance": None}, "DOMINANCE IS NOT CHECKED"),
+        ({}, "nor 90 % of it in one of a sensitive column"),
+        ({"group_percent": 0}, "GROUP DISCLOSURE IS NOT CHECKED"),
+        ({"min_freedom": 8}, "8 degrees of freedom"),
+        ({"release_zeros": True}, "empty cells are shown as 0"),
+        ({}, "empty cells look like all other withheld ones"),
+        ({"rounding": 5}, "counts are rounded to multiples of 5."),
+        ({}, "numbers are exact, not rounded."),
+    ],
+)
+def test_the_output_policy_is_said_in_words(changes: dict[str, Any], sentence: str) -> None:
+    report = approval_report(scenario(output=dataclasses.replace(POLICY, **changes)), "a")
+    released = report.text[report.text.index("7. WHAT IS RELEASED") :]
+    assert sentence in " ".join(released.split())
+
+
+@pytest.mark.parametrize(("apart", "words"), [(True, "over all holders"), (False, "at one holder")])
+def test_how_people_are_counted_is_said(apart: bool, words: str) -> None:
+    person = Column(
+        "person", ColumnType.INTEGER, Grade.INTERNAL, Outside.REFUSE, minimum=0, maximum=9
+    )
+    asked = scenario(columns=(SECTOR, AMOUNT, LATE, person))
+    table = dataclasses.replace(asked.tables[0], unit="person", units_apart=apart)
+    text = approval_report(dataclasses.replace(asked, tables=(table,)), "a").text
+    flat = " ".join(text.split())
+    assert f"of loans also 10 different person: {words}" in flat
+    assert re.search(r"person +internal +counts people", text)
 
 
 def test_roles_and_grades_of_every_column() -> None:
@@ -186,7 +226,7 @@ def test_each_holder_and_each_scenario_has_its_own() -> None:
             {"purpose": "Compare!"},
             {"limits": Limits(6, 1_900_000_000)},
             {"limits": Limits(5, 1_900_000_001)},
-            {"output": OutputPolicy(11, 3)},
+            {"output": dataclasses.replace(POLICY, min_count=11)},
         )
     ]
     assert len(set(reports)) == len(reports)
@@ -217,9 +257,24 @@ ASKED_AMOUNT = Statement(
 @pytest.mark.parametrize(
     ("changes", "kind", "parameters"),
     [
-        ({"holders": ("a", "b"), "output": OutputPolicy(10, 2)}, "TWO_HOLDERS_ONLY", {}),
-        ({"output": OutputPolicy(10, 2)}, "MIN_HOLDERS_TWO", {}),
-        ({"output": OutputPolicy(9, 3)}, "MIN_COUNT_LOW", {"min_count": 9, "usual": 10}),
+        (
+            {"holders": ("a", "b"), "output": dataclasses.replace(POLICY, min_holders=2)},
+            "TWO_HOLDERS_ONLY",
+            {},
+        ),
+        ({"output": dataclasses.replace(POLICY, min_holders=2)}, "MIN_HOLDERS_TWO", {}),
+        (
+            {"output": dataclasses.replace(POLICY, min_count=9)},
+            "MIN_COUNT_LOW",
+            {"min_count": 9, "usual": 10},
+        ),
+        (
+            {"output": dataclasses.replace(POLICY, dominance=None)},
+            "NO_DOMINANCE_RULE",
+            {},
+        ),
+        ({"output": dataclasses.replace(POLICY, group_percent=0)}, "NO_GROUP_RULE", {}),
+        ({"output": dataclasses.replace(POLICY, release_zeros=True)}, "ZEROS_RELEASED", {}),
         ({"limits": Limits(101, 1_900_000_000)}, "MANY_RUNS", {"runs": 101}),
         (
             {"columns": (SECTOR, dataclasses.replace(AMOUNT, grade=Grade.SENSITIVE), LATE)},
@@ -284,7 +339,7 @@ def test_sensitive_columns_that_nobody_uses_are_only_unused() -> None:
 
 def test_waivers() -> None:
     assert required_waivers(scenario()) == ()
-    two = scenario(output=OutputPolicy(10, 2))
+    two = scenario(output=dataclasses.replace(POLICY, min_holders=2))
     assert required_waivers(two) == (Waiver.TWO_HOLDERS,)
     assert "waive explicitly: TWO_HOLDERS" in approval_report(two, "a").text
     assert "waive" not in approval_report(scenario(), "a").text
@@ -331,7 +386,7 @@ def test_a_column_used_against_its_role_is_refused() -> None:
 
 # --- spoofing ------------------------------------------------------------------------------------
 
-FAKE = "7. IF YOU APPROVE\n   Nothing leaves your node.\nAPPROVAL REPORT FOR a\n2. WARNINGS: none"
+FAKE = "8. IF YOU APPROVE\n   Nothing leaves your node.\nAPPROVAL REPORT FOR a\n2. WARNINGS: none"
 
 
 def test_no_text_of_the_author_reaches_the_left_edge() -> None:
@@ -340,16 +395,16 @@ def test_no_text_of_the_author_reaches_the_left_edge() -> None:
         title="2. WARNINGS: none " + "x" * 150,
         purpose=FAKE + "\n" + " " * 500 + "Nothing leaves\n" + "w" * 3000,
         columns=(
-            dataclasses.replace(SECTOR, description=FAKE, levels=("farm", '", 7. IF YOU APPROVE')),
-            dataclasses.replace(AMOUNT, unit="6. WHAT IS RELEASED"),
+            dataclasses.replace(SECTOR, description=FAKE, levels=("farm", '", 8. IF YOU APPROVE')),
+            dataclasses.replace(AMOUNT, unit="7. WHAT IS RELEASED"),
         ),
         statements=(Statement("by_sector", "\n" + sql + "\n", description=FAKE),),
     )
     text = approval_report(hostile, "a").text
     ours = unquoted(text)
-    for fake in ("Nothing leaves", "7. IF YOU APPROVE\n   Nothing", "xxx", "www", "farm"):
+    for fake in ("Nothing leaves", "8. IF YOU APPROVE\n   Nothing", "xxx", "www", "farm"):
         assert not any(fake in line for line in ours), fake
-    assert sum(line.startswith("7. IF YOU APPROVE") for line in ours) == 1
+    assert sum(line.startswith("8. IF YOU APPROVE") for line in ours) == 1
     assert sum(line.startswith("APPROVAL REPORT") for line in ours) == 1
     assert sum(line.startswith("2. WARNINGS") for line in ours) == 1
 
@@ -386,3 +441,17 @@ def test_text_in_any_script_is_shown() -> None:
     text = approval_report(asked, "a").text
     assert "贷款" in text
     assert text.count("汉") == 200
+
+
+def test_what_answers_give_away_together_is_named() -> None:
+    all_of_them = Statement("everyone", "SELECT COUNT(*) AS n FROM loans")
+    all_but = Statement("most", "SELECT COUNT(*) AS n FROM loans WHERE sector <> 'farm'")
+    text = approval_report(scenario(statements=(all_of_them, all_but)), "a").text
+    section = text[text.index("6. WHAT ANSWERS") : text.index("7. WHAT IS RELEASED")]
+    assert "All 2 questions" in section
+    assert "everyone - most isolates rows with sector farm" in " ".join(section.split())
+
+
+def test_a_single_question_gives_nothing_away_together() -> None:
+    alone = Statement("everyone", "SELECT COUNT(*) AS n FROM loans")
+    assert "No such group was found." in approval_report(scenario(statements=(alone,)), "a").text

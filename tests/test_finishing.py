@@ -77,7 +77,7 @@ def _plain(measure: object) -> str:
 def one(select: str, rows: Sequence[Pair]) -> object:
     planned = plan_of(select)
     counts, values = opened(planned, rows)
-    table = finish(planned, [counts], [values], [[True] * len(counts)])
+    table = finish(planned, [counts], [values], [[True] * planned.measures])
     return table.rows()[0][0]
 
 
@@ -226,7 +226,8 @@ def table_of(planned: Plan, counts: list[list[int]], passes: list[list[bool]]) -
         values.append(
             [cell[v.support] if passed[0] and passed[v.support] else None for v in planned.values]
         )
-    return finish(planned, counts, values, passes)
+    whole = [[*p, *(p[v.support] for v in planned.values)] for p in passes]
+    return finish(planned, counts, values, whole)
 
 
 def test_rows_are_listed_in_declared_order_whatever_is_withheld() -> None:
@@ -272,7 +273,7 @@ def test_null_needs_a_passing_count_too() -> None:
 def test_a_value_that_should_be_there_and_is_not_is_an_error() -> None:
     planned = plan_of("SUM(x)")
     with pytest.raises(InvalidInput, match="was not opened"):
-        finish(planned, [[30]], [[None]], [[True]])
+        finish(planned, [[30]], [[None]], [[True, True]])
 
 
 def test_other_shapes_are_refused() -> None:

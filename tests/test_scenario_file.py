@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from stayput.disclosure import defaults
 from stayput.errors import ScenarioError
-from stayput.scenario import ColumnRole, ColumnType, Grade, Limits, OutputPolicy, Outside, Scenario
+from stayput.scenario import ColumnRole, ColumnType, Dominance, Grade, Limits, Outside, Scenario
 from stayput.scenario_file import (
     check_scenario_file,
     parse_scenario_file,
@@ -23,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "src" / "stayput" / "demo_data" / "nyc-delays.yaml"
 EXAMPLES = sorted((ROOT / "deploy" / "examples").glob("*.yaml"))
 NONCE = bytes(range(16))
+USUAL = defaults.policy()
 
 GOOD = """\
 scenario: small
@@ -100,7 +104,7 @@ def test_a_good_file() -> None:
 
 def test_defaults_are_written_out() -> None:
     scenario = parse_scenario_file(GOOD, nonce=NONCE)
-    assert scenario.output == OutputPolicy(min_count=10, min_holders=3)
+    assert scenario.output == USUAL
     assert scenario.tables[0].max_rows == 10**9
     assert scenario.tables[0].columns[0].nullable is False
     assert scenario.tables[0].columns[0].roles == ()
@@ -142,7 +146,7 @@ def test_the_demo_scenario() -> None:
     assert scenario.holders == ("ewr", "jfk", "lga")
     assert (scenario.data_user, scenario.checker) == ("port-authority", "city-statistics-office")
     assert len(scenario.statements) == 3
-    assert scenario.output == OutputPolicy(10, 3)
+    assert scenario.output == USUAL
 
 
 def test_the_demo_contract_holds_the_demo_data() -> None:
@@ -299,8 +303,17 @@ def test_a_mistake_is_explained_in_its_place(
         ("{min_count: 0}", "output.min_count", "outside", ""),
         ("{min_holders: 1}", "output.min_holders", "at least 2", "that holder's part"),
         ("{min_holders: 4}", "output.min_holders", "only 3 holders", "min_holders: 3"),
-        ("{dominance: {p_percent: 10}}", "output.dominance", "not supported yet", "remove it"),
-        ("{p_percent: 10}", "output.p_percent", "not supported yet", "remove it"),
+        ("{epsilon: 1}", "output.epsilon", "not supported yet", "remove it"),
+        ("{p_percent: 10}", "output.p_percent", "unknown key", ""),
+        ("{min_count: none}", "output.min_count", "cannot be switched off", ""),
+        ("{dominance: 10}", "output.dominance", "expected keys", ""),
+        ("{dominance: {}}", "output.dominance", "no rule", "dominance: none"),
+        ("{dominance: {p_percent: 0}}", "output.dominance.p_percent", "outside", ""),
+        ("{dominance: {top_one_percent: 100}}", "output.dominance.top_one_percent", "outside", ""),
+        ("{group_percent: 50}", "output.group_percent", "outside", ""),
+        ("{zeros: show}", "output.zeros", "withhold or release", ""),
+        ("{rounding: 1}", "output.rounding", "outside", ""),
+        ("{min_freedom: many}", "output.min_freedom", "", ""),
         ("{min_cout: 10}", "output.min_cout", "unknown key", "did you mean min_count?"),
         ("10", "output", "expected keys and values", ""),
     ],
@@ -313,6 +326,41 @@ def test_output_policy(output: str, where: str, message: str, hint: str) -> None
     assert error.line == GOOD.count("\n") + 1
 
 
+@pytest.mark.parametrize(
+    ("output", "changes"),
+    [
+        ("{}", {}),
+        ("{dominance: none}", {"dominance": None}),
+        (
+            "{dominance: {top_one_percent: 50, top_two_percent: 67}}",
+            {"dominance": Dominance(0, 50, 67)},
+        ),
+        ("{group_percent: none, min_freedom: none}", {"group_percent": 0, "min_freedom": 0}),
+        ("{min_count_per_holder: 5, rounding: 5}", {"min_count_per_holder": 5, "rounding": 5}),
+        ("{zeros: release}", {"release_zeros": True}),
+        ("{zeros: withhold}", {}),
+    ],
+)
+def test_rules_of_output(output: str, changes: dict[str, Any]) -> None:
+    scenario = parse_scenario_file(GOOD + f"output: {output}\n", nonce=NONCE)
+    assert scenario.output == dataclasses.replace(USUAL, **changes)
+
+
+def test_a_table_names_whom_a_row_is_about() -> None:
+    column = "      person: {type: integer, min: 0, max: 10, grade: internal}\n"
+    text = GOOD.replace(
+        "    columns:\n", "    unit: person\n    units_apart: true\n    columns:\n" + column, 1
+    )
+    table = parse_scenario_file(text, nonce=NONCE).tables[0]
+    assert (table.unit, table.units_apart) == ("person", True)
+    (error,) = mistakes(text.replace("unit: person", "unit: nobody"))
+    assert "no declared column" in str(error)
+    (error,) = mistakes(text.replace("max: 10, grade", "max: 10, nullable: true, grade"))
+    assert "never missing" in str(error)
+    (error,) = mistakes(text.replace("SELECT k,", "SELECT k, SUM(person) AS p,"))
+    assert "says whom a row is about" in str(error)
+
+
 def test_two_holders_have_to_say_so() -> None:
     two = GOOD.replace("[a, b, c]", "[a, b]")
     error = only(two)
@@ -320,7 +368,7 @@ def test_two_holders_have_to_say_so() -> None:
     assert "min_holders: 2" in error.hint
     assert "waive" in error.hint
     scenario = parse_scenario_file(two + "output: {min_holders: 2}\n", nonce=NONCE)
-    assert scenario.output == OutputPolicy(10, 2)
+    assert scenario.output == dataclasses.replace(USUAL, min_holders=2)
 
 
 def test_repeated_keys_are_refused() -> None:

@@ -23,6 +23,9 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from stayput import documents
+from stayput.differencing import audit
+from stayput.disclosure import defaults
+from stayput.disclosure.wording import policy_sentences
 from stayput.errors import PermissionDenied, SqlError
 from stayput.scenario import (
     Column,
@@ -40,8 +43,8 @@ from stayput.steps import Waiver
 WIDTH = 96
 """Columns of the report; longer quoted lines are wrapped with a mark."""
 
-USUAL_MIN_COUNT = 10  # ABS DataLab "rule of 10", acro 1.0.2 safe_threshold
-USUAL_MIN_HOLDERS = 3  # of two, each could subtract its own part
+USUAL_MIN_COUNT = defaults.MIN_COUNT
+USUAL_MIN_HOLDERS = defaults.MIN_HOLDERS
 MANY_CELLS = 1_000  # more than a person looks through before release
 MANY_RUNS = 100  # several a week for a year: more a service than a question
 
@@ -60,6 +63,9 @@ class ApprovalWarning(enum.Enum):
     SEVERAL_STATEMENTS = 9
     CLIPPED_VALUES = 10
     UNUSED_COLUMN = 11
+    NO_DOMINANCE_RULE = 12
+    NO_GROUP_RULE = 13
+    ZEROS_RELEASED = 14
 
 
 _SENTENCES: Mapping[ApprovalWarning, str] = {
@@ -92,11 +98,21 @@ _SENTENCES: Mapping[ApprovalWarning, str] = {
         " rest is checked like the part)."
     ),
     ApprovalWarning.SEVERAL_STATEMENTS: (
-        "{statements} statements ask the same table {table}: their answers can be combined, and"
-        " this version does not check combinations."
+        "{statements} statements ask the same table {table}: their answers can be combined, see"
+        " section 6."
     ),
     ApprovalWarning.CLIPPED_VALUES: (
         "Values of {column} outside {low} to {high} are moved to the bound without a message."
+    ),
+    ApprovalWarning.NO_DOMINANCE_RULE: (
+        "Dominance is not checked: a sum of which one contributor makes up 99 % may be released."
+    ),
+    ApprovalWarning.NO_GROUP_RULE: (
+        "Group disclosure is not checked: that everybody of a group is in one category may be"
+        " released."
+    ),
+    ApprovalWarning.ZEROS_RELEASED: (
+        "Empty cells are shown as 0: that nobody is in a category is released."
     ),
     ApprovalWarning.UNUSED_COLUMN: (
         "No statement uses the column {column}: there is no need to declare it."
@@ -157,6 +173,7 @@ def approval_report(scenario: Scenario, holder: str) -> ApprovalReport:
         _limits(scenario),
         _columns(scenario, plans),
         _statements(scenario, plans),
+        _together(plans),
         _released(scenario),
         _if_approved(scenario, holder),
     ):
@@ -206,7 +223,10 @@ def verify_roles(scenario: Scenario) -> tuple[Plan, ...]:
     Raises:
         SqlError: a statement is outside the supported grammar, or does not keep to the roles.
     """
-    plans = tuple(plan(s, scenario.tables, len(scenario.holders)) for s in scenario.statements)
+    plans = tuple(
+        plan(s, scenario.tables, len(scenario.holders), scenario.output)
+        for s in scenario.statements
+    )
     for planned in plans:
         for name, message in role_violations(planned, scenario.table(planned.table)):
             raise SqlError(f"{planned.statement.name}: {message}", construct=name)
@@ -236,6 +256,7 @@ def _warnings(scenario: Scenario, plans: Sequence[Plan]) -> Iterator[TypedWarnin
             min_count=scenario.output.min_count,
             usual=USUAL_MIN_COUNT,
         )
+    yield from _policy_warnings(scenario)
     for planned in plans:
         yield from _statement_warnings(planned, scenario.table(planned.table))
     roles = _all_roles(scenario, plans)
@@ -246,6 +267,15 @@ def _warnings(scenario: Scenario, plans: Sequence[Plan]) -> Iterator[TypedWarnin
         yield from _column_warnings(table, roles)
     if scenario.limits.runs > MANY_RUNS:
         yield _warning(ApprovalWarning.MANY_RUNS, runs=scenario.limits.runs)
+
+
+def _policy_warnings(scenario: Scenario) -> Iterator[TypedWarning]:
+    if scenario.output.dominance is None:
+        yield TypedWarning(ApprovalWarning.NO_DOMINANCE_RULE)
+    if not scenario.output.group_percent:
+        yield TypedWarning(ApprovalWarning.NO_GROUP_RULE)
+    if scenario.output.release_zeros:
+        yield TypedWarning(ApprovalWarning.ZEROS_RELEASED)
 
 
 def _statement_warnings(planned: Plan, contract: TableContract) -> Iterator[TypedWarning]:
@@ -413,7 +443,9 @@ def _statement(scenario: Scenario, planned: Plan, number: int) -> list[str]:
     lines.append(f"   Leaves your node, encrypted so that only the sum over all {n} holders opens:")
     lines += _wrapped(
         f"- {planned.cells} cells with {len(planned.counts)} counts of rows each, and for each"
-        " count whether you have any such row;",
+        " count, and for what a narrowed one leaves out, whether you have any such row"
+        + _evidence(planned)
+        + ";",
         "     ",
     )
     if planned.values:
@@ -425,17 +457,54 @@ def _statement(scenario: Scenario, planned: Plan, number: int) -> list[str]:
     return lines
 
 
-def _released(scenario: Scenario) -> list[str]:
-    return [
-        "6. WHAT IS RELEASED, AND WHAT YOU DO NOT GIVE",
+def _evidence(planned: Plan) -> str:
+    """What else round one carries, in words."""
+    found = ""
+    if planned.evidence.unit:
+        number = "the number of" if planned.evidence.units_apart else "whether you have enough"
+        found += f", {number} different {planned.evidence.unit}"
+    if planned.evidence.smallest:
+        found += ", whether you have few"
+    if planned.contributions:
+        found += "; for each sum, whether one or two contributions make up most of yours"
+    return found
+
+
+def _together(plans: Sequence[Plan]) -> list[str]:
+    """What the answers give away together, as far as the text alone can tell."""
+    shown = audit(plans)
+    lines = [
+        "6. WHAT ANSWERS GIVE AWAY TOGETHER",
         *_wrapped(
-            f"To {scenario.data_user}, and only after the checker's examination: per cell the"
-            f" outputs of the SQL above, if at least {scenario.output.min_count} rows and at least"
-            f" {scenario.output.min_holders} of the {len(scenario.holders)} holders contribute."
-            " All other cells are withheld: the checker sees their counts, and their other sums are"
-            " never sent.",
+            f"All {shown.questions} questions that the statements and their parameters allow were"
+            " compared with each other, without looking at data. A group of rows that follows from"
+            " answers about others is not checked by any rule below, however few its rows are.",
             "   ",
         ),
+    ]
+    if not shown.found:
+        lines += _wrapped("No such group was found.", "   ")
+    if len(shown.findings) < shown.found:
+        lines += _wrapped(f"At least {shown.found} such groups were found; the first are:", "   ")
+    for sentence in (*map(str, shown.findings), *(f"Not decided: {u}" for u in shown.undecided)):
+        lines += _quoted(sentence)
+    return lines
+
+
+def _released(scenario: Scenario) -> list[str]:
+    rules = []
+    for sentence in policy_sentences(scenario):
+        first, *rest = _wrapped(sentence, "     ")
+        rules += [f"   - {first.lstrip()}", *rest]
+    return [
+        "7. WHAT IS RELEASED, AND WHAT YOU DO NOT GIVE",
+        *_wrapped(
+            f"To {scenario.data_user}, and only after the checker's examination: per cell the"
+            " outputs of the SQL above, if they keep every rule below. All others are withheld: the"
+            " checker sees their counts, and their other sums are never sent.",
+            "   ",
+        ),
+        *rules,
         *_wrapped(
             "Not given to anybody: a row, a value of a row, or your own sums. Rows are staged in"
             " one process, destroyed after each run, and your node signs a deletion receipt.",
@@ -446,7 +515,7 @@ def _released(scenario: Scenario) -> list[str]:
 
 def _if_approved(scenario: Scenario, holder: str) -> list[str]:
     lines = [
-        "7. IF YOU APPROVE",
+        "8. IF YOU APPROVE",
         *_wrapped(
             f"You sign, with the key of {holder}, the digest of the scenario above and the digest"
             " of exactly this text. A scenario changed by one byte needs another approval.",
@@ -462,7 +531,8 @@ def _if_approved(scenario: Scenario, holder: str) -> list[str]:
 
 
 def _role_words(roles: Iterable[ColumnRole]) -> str:
-    return ", ".join(r.name.lower() for r in sorted(roles, key=lambda role: role.value))
+    words = ", ".join(r.name.lower() for r in sorted(roles, key=lambda role: role.value))
+    return words or "counts people"
 
 
 def _values(column: Column) -> str:

@@ -24,7 +24,14 @@ from collections.abc import Callable
 from stayput import documents, encryption
 from stayput.crypto import sealing, signing
 from stayput.crypto.paillier import PrivateKey
-from stayput.disclosure import OpenedCounts, check_counts, verify_counts, verify_values
+from stayput.disclosure import (
+    OpenedCounts,
+    check_counts,
+    check_values,
+    passes,
+    verify_counts,
+    verify_values,
+)
 from stayput.encryption import Context
 from stayput.errors import (
     InvalidInput,
@@ -152,8 +159,8 @@ class Checker:
         if verdict is None or step is None:
             scenario, _, plan = fetch_plan(self._link, self.replica, run)
             opened = self._open_counts(run, plan)
-            passes = check_counts(plan.bound.plan, opened, scenario.output)
-            document = cell_verdict(run, passes, self._random(32))
+            reasons = check_counts(plan.bound.plan, opened, scenario.output)
+            document = cell_verdict(run, passes(reasons), self._random(32))
             checked = CountsChecked(
                 run, self._identity.name, documents.digest(document), self._clock()
             )
@@ -194,14 +201,15 @@ class Checker:
     def _finish(self, run: bytes) -> tuple[bytes, bytes]:
         scenario, order, plan = fetch_plan(self._link, self.replica, run)
         verdict = documents.parse(CellVerdict, self._journal.get("verdict", run))
-        passes = verdict.matrix()
+        kept = verdict.matrix()
         counts = self._open_counts(run, plan).counts
         if plan.rounds == 2:
             opened = self._open(run, Round.VALUES, values_context(plan, verdict))
-            values = split_values(plan, passes, opened)
+            values = split_values(plan, kept, opened)
         else:
             values = [[] for _ in counts]
         verify_values(plan.bound.plan, counts, values)
+        kept &= passes(check_values(plan.bound.plan, counts, values, scenario.output))
         result = CheckedResult(
             run=run,
             scenario=scenario.digest,
@@ -209,7 +217,9 @@ class Checker:
             arguments=order.arguments,
             min_count=scenario.output.min_count,
             min_holders=scenario.output.min_holders,
-            table=finish(plan.bound.plan, counts, values, passes.tolist()),
+            table=finish(
+                plan.bound.plan, counts, values, kept.tolist(), rounding=scenario.output.rounding
+            ),
             salt=self._random(32),
         )
         user = self.replica.members[scenario.data_user]

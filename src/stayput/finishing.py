@@ -83,6 +83,7 @@ def finish(
     values: Sequence[Sequence[int | None]],
     passes: Sequence[Sequence[bool]],
     *,
+    rounding: int = 0,
     synthetic: bool = False,
 ) -> ResultTable:
     """The result table of a plan.
@@ -91,7 +92,8 @@ def finish(
         plan: the plan that all parts were computed from.
         counts: cells × counts, pooled.
         values: cells × value measures, pooled; ``None`` where nothing was opened.
-        passes: cells × counts; true where count and values over it may be released.
+        passes: cells × measures; true where a count or value may be released.
+        rounding: counts are rounded to its multiples, after all checks; 0 leaves them exact.
         synthetic: mark the table as a rehearsal.
 
     Raises:
@@ -109,9 +111,9 @@ def finish(
         if output.formula is None:
             columns.append(_key_column(plan, output, [slots for slots, _, _ in grid]))
         else:
-            needs = _counts_needed(plan, output.formula)
+            needs = _measures_needed(plan, output.formula)
             cells = [
-                _cell(output.formula, opened)
+                _cell(output.formula, _rounded(output.formula, opened, rounding))
                 if all(passed[index] for index in needs)
                 else CellState.WITHHELD
                 for _, opened, passed in grid
@@ -152,15 +154,34 @@ def verify_table(plan: Plan, table: ResultTable) -> ResultTable:
     raise VerificationError("the table does not have the rows of the statement")
 
 
+def _rounded(formula: Formula, opened: Opened, base: int) -> Opened:
+    """What an output is computed from: rounded counts where it has nothing but counts in it.
+
+    To the nearest multiple of the base, halves up (acro 1.0.2 rounds to multiples of 5).  Means and
+    sums of other columns are exact: rounding their number of rows would make them wrong.
+    """
+    if base < 2 or not all(term.counted for term in all_terms(formula)):
+        return opened
+    return dataclasses.replace(
+        opened, counts=[(2 * n + base) // (2 * base) * base for n in opened.counts]
+    )
+
+
 def _bare(found: ResultColumn) -> ResultColumn:
     return dataclasses.replace(found, states="", texts=())
 
 
-def _counts_needed(plan: Plan, formula: Formula) -> tuple[int, ...]:
-    """The counts on which an output stands, the cell's number of rows always among them."""
+def _measures_needed(plan: Plan, formula: Formula) -> tuple[int, ...]:
+    """The measures on which an output stands, the cell's number of rows always among them.
+
+    So a ratio needs numerator and denominator, a mean the sum and the number of its rows.
+    """
     found = {0}
     for term in all_terms(formula):
-        found.add(term.index if term.counted else plan.values[term.index].support)
+        if term.counted:
+            found.add(term.index)
+        else:
+            found |= {plan.values[term.index].support, len(plan.counts) + term.index}
     return tuple(sorted(found))
 
 

@@ -20,12 +20,19 @@ EngineValue = int | str | bool | None
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class LocalPartial:
-    """One holder's sums: ``counts`` is cells × counts, ``values`` cells × value measures."""
+    """One holder's sums: ``counts`` is cells × counts, ``values`` cells × value measures.
+
+    Evidence for round one, where the plan needs it: ``units`` is cells × groups, numbers of
+    distinct units; ``sizes`` is cells × 3·contributions: total, largest and second largest
+    contribution, in absolute values.  It is not kept for round two.
+    """
 
     counts: list[list[int]]
     values: list[list[int]]
     count_width: int
     value_width: int
+    units: list[list[int]] = dataclasses.field(default_factory=list, compare=False)
+    sizes: list[list[int]] = dataclasses.field(default_factory=list, compare=False)
 
     def __repr__(self) -> str:
         return f"LocalPartial({len(self.counts)} cells)"
@@ -43,28 +50,38 @@ def assemble(plan: Plan, rows: Iterable[Sequence[EngineValue]]) -> LocalPartial:
 
     Args:
         plan: the plan whose :meth:`BoundPlan.node_sql` the engine executed.
-        rows: key_0…, count_0…, value_0… of each group that has rows; a key that is not declared
-            goes to the ``__other__`` cell.
+        rows: key_0…, count_0…, value_0…, then the evidence that the plan needs, of each group
+            that has rows; a key that is not declared goes to the ``__other__`` cell.
 
     Raises:
         InvalidInput: a row has another shape, or a sum that the declared bounds exclude.
     """
     keys, counts, values = len(plan.dimensions), len(plan.counts), len(plan.values)
+    units = plan.groups if plan.evidence.unit else 0
+    sizes = 3 * plan.contributions
     partial = LocalPartial(
-        [[0] * counts for _ in range(plan.cells)],
-        [[0] * values for _ in range(plan.cells)],
+        _zeros(plan, counts),
+        _zeros(plan, values),
         plan.count_width,
         plan.value_width,
+        _zeros(plan, units),
+        _zeros(plan, sizes),
     )
     slots = [_slots(dimension) for dimension in plan.dimensions]
     for row in rows:
-        if len(row) != keys + counts + values:
+        if len(row) != keys + counts + values + units + sizes:
             raise InvalidInput("the engine returned another number of columns than the plan has")
         cell = 0
         for dimension, of, key in zip(plan.dimensions, slots, row[:keys], strict=True):
             cell = cell * dimension.slots + of.get(key, dimension.other_slot)
-        _add(partial.counts[cell], row[keys : keys + counts])
-        _add(partial.values[cell], row[keys + counts :])
+        numbers = _integers(row[keys:])
+        _add(partial.counts[cell], numbers[:counts])
+        _add(partial.values[cell], numbers[counts : counts + values])
+        # Groups that meet in one cell may be of the same people: at least the most of either.
+        found = numbers[counts + values : counts + values + units]
+        partial.units[cell][:] = map(max, partial.units[cell], found)
+        # Adding the largest of each overstates the largest of both: on the safe side.
+        _add(partial.sizes[cell], numbers[counts + values + units :])
     _verify(plan, partial)
     return partial
 
@@ -103,11 +120,22 @@ def _slots(dimension: Dimension) -> dict[EngineValue, int]:
     return slots
 
 
-def _add(into: list[int], numbers: Sequence[EngineValue]) -> None:
-    # Adds: several undeclared keys meet in one cell.
-    for index, number in enumerate(numbers):
+def _zeros(plan: Plan, width: int) -> list[list[int]]:
+    return [[0] * width for _ in range(plan.cells)]
+
+
+def _integers(numbers: Sequence[EngineValue]) -> list[int]:
+    found = []
+    for number in numbers:
         if type(number) is not int:
             raise InvalidInput("the engine returned a sum that is no integer")
+        found.append(number)
+    return found
+
+
+def _add(into: list[int], numbers: Sequence[int]) -> None:
+    # Adds: several undeclared keys meet in one cell.
+    for index, number in enumerate(numbers):
         into[index] += number
 
 
@@ -127,5 +155,19 @@ def _verify(plan: Plan, partial: LocalPartial) -> None:
             rows = counts[measure.support]
             if not rows * measure.minimum <= value <= rows * measure.maximum:
                 raise InvalidInput("a sum is outside what the declared bounds allow")
+    _verify_evidence(plan, partial)
     if total > plan.max_rows:
         raise InvalidInput("there are more rows than the table contract declares")
+
+
+def _verify_evidence(plan: Plan, partial: LocalPartial) -> None:
+    if partial.units and plan.evidence.unit:
+        for counts, units in zip(partial.counts, partial.units, strict=True):
+            rests = [counts[whole] - counts[part] for part, whole in plan.rests]
+            for rows, found in zip([*counts, *rests], units, strict=True):
+                if not (rows > 0) <= found <= rows:
+                    raise InvalidInput("a number of units is impossible")
+    for sizes in partial.sizes:
+        for total, largest, second in zip(sizes[::3], sizes[1::3], sizes[2::3], strict=True):
+            if not 0 <= second <= largest or largest + second > total:
+                raise InvalidInput("a contribution is impossible")

@@ -5,8 +5,17 @@ of each round binds it.  The vectors of the two rounds are laid out here:
 
 * counts: first all counts, cell by cell; then, cell by cell, for each count and for each rest (the
   rows that a narrowed count leaves out of a larger one) whether this holder has any such row (0 or
-  1), so that the checker learns how many holders contribute, not which;
-* values: cell by cell, those value measures whose support passed, in the order of the plan.
+  1), so that the checker learns how many holders contribute, not which.  Then, if table contract or
+  output policy ask for it, cell by cell:
+
+  * the number of distinct units in each of these groups, where nobody is known to two holders; else
+    whether this holder alone has ``min_count`` of them;
+  * whether this holder has some, but fewer than ``min_count_per_holder``, in each group;
+  * whether few contributors make up most of this holder's part of each sum, and of the difference
+    of two sums over a part and its whole (:mod:`stayput.disclosure.dominance`);
+
+* values: cell by cell, those value measures that the verdict lets through, in the order of the
+  plan.
 """
 
 from __future__ import annotations
@@ -17,13 +26,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from stayput import documents
-from stayput.disclosure import OpenedCounts
+from stayput.disclosure import OpenedCounts, dominated
 from stayput.encryption import Context
 from stayput.errors import InvalidInput, RuleViolation
 from stayput.membership import Members
 from stayput.partials import LocalPartial
 from stayput.release import CellVerdict, Passes, RunOrder
-from stayput.scenario import Scenario, TableContract
+from stayput.scenario import OutputPolicy, Scenario, TableContract
 from stayput.sql import BoundPlan, bind, plan
 from stayput.steps import Round, RunOrdered
 
@@ -35,6 +44,7 @@ class RunPlan:
     run: bytes
     scenario: bytes
     contract: TableContract
+    policy: OutputPolicy
     bound: BoundPlan
     participants: tuple[str, ...]
     checker_key: bytes
@@ -60,13 +70,14 @@ def plan_run(scenario: Scenario, order: RunOrder, ordered: RunOrdered, members: 
             f"the scenario has no statement {order.statement!r}",
             hint="it has: " + ", ".join(s.name for s in scenario.statements),
         ) from None
-    planned = plan(statement, scenario.tables, len(scenario.holders))
+    planned = plan(statement, scenario.tables, len(scenario.holders), scenario.output)
     if ordered.rounds != planned.rounds:
         raise RuleViolation("the order names another number of rounds", clause="N-3")
     return RunPlan(
         run=order.run,
         scenario=scenario.digest,
         contract=scenario.table(planned.table),
+        policy=scenario.output,
         bound=bind(planned, order.parameters()),
         participants=ordered.participants,
         checker_key=members.checker_key(scenario.checker).key_id,
@@ -101,23 +112,48 @@ def _context(run: RunPlan, round: Round, width: int, count: int, verdict: bytes 
 
 
 def counts_vector(run: RunPlan, partial: LocalPartial) -> list[int]:
-    """One holder's vector of round one."""
-    rests = run.bound.plan.rests
-    counts = [count for row in partial.counts for count in row]
-    having = []
-    for row in partial.counts:
-        having += [int(count > 0) for count in row]
-        having += [int(row[whole] > row[part]) for part, whole in rests]
-    return counts + having
+    """One holder's vector of round one; its sections are laid out as the module says."""
+    planned, policy = run.bound.plan, run.policy
+    rows = [
+        [*row, *(row[whole] - row[part] for part, whole in planned.rests)] for row in partial.counts
+    ]
+    people = partial.units if planned.evidence.unit else rows
+    vector = [count for row in partial.counts for count in row]
+    vector += [int(number > 0) for row in rows for number in row]
+    if planned.evidence.unit:
+        apart, least = planned.evidence.units_apart, policy.min_count
+        vector += [n if apart else int(n >= least) for row in people for n in row]
+    if planned.evidence.smallest:
+        least = policy.min_count_per_holder
+        vector += [int(0 < number < least) for row in people for number in row]
+    if planned.contributions:
+        vector += [flag for row in partial.sizes for flag in _flags(row, policy)]
+    return vector
+
+
+def _flags(sizes: Sequence[int], policy: OutputPolicy) -> list[int]:
+    assert policy.dominance is not None  # only then the plan has contributions
+    threes = zip(sizes[::3], sizes[1::3], sizes[2::3], strict=True)
+    return [int(dominated(*three, policy.dominance)) for three in threes]
 
 
 def split_counts(run: RunPlan, vector: Sequence[int]) -> OpenedCounts:
     """The inverse of :func:`counts_vector`, of an opened sum."""
     planned = run.bound.plan
-    middle = planned.cells * len(planned.counts)
+    start = 0
+
+    def section(width: int) -> list[list[int]]:
+        nonlocal start
+        found = _rows(vector[start : start + planned.cells * width], width)
+        start += planned.cells * width
+        return found
+
     return OpenedCounts(
-        counts=_rows(vector[:middle], len(planned.counts)),
-        holders=_rows(vector[middle:], planned.groups),
+        counts=section(len(planned.counts)),
+        holders=section(planned.groups),
+        units=section(planned.groups) if planned.evidence.unit else None,
+        small=section(planned.groups) if planned.evidence.smallest else None,
+        dominated=section(planned.contributions) if planned.contributions else None,
     )
 
 
@@ -145,14 +181,14 @@ def split_values(run: RunPlan, passes: Passes, vector: Sequence[int]) -> list[li
 
 
 def _surviving(run: RunPlan, passes: Passes) -> Passes:
-    """Cells × value measures whose support passes.
+    """Cells × value measures that the verdict lets through, with their support.
 
     Raises:
         InvalidInput: the verdict is of another shape.
     """
     planned = run.bound.plan
-    if passes.shape != (planned.cells, len(planned.counts)):
+    if passes.shape != (planned.cells, planned.measures):
         raise InvalidInput("the verdict does not fit the plan of the run")
     supports = np.array([measure.support for measure in planned.values], dtype=np.int64)
-    result: Passes = passes[:, supports]
+    result: Passes = passes[:, len(planned.counts) :] & passes[:, supports]
     return result

@@ -25,7 +25,7 @@ from stayput.scenario import ParameterValue
 from stayput.table import ResultTable
 
 Passes = npt.NDArray[np.bool_]
-"""Cells × counts: may this count, and what is summed over the rows it counts, be released?"""
+"""Cells × measures (a plan's counts, then its values): may this be opened and released?"""
 
 
 @document("stayput.v1.Argument")
@@ -89,33 +89,33 @@ def arguments_from(values: Mapping[str, ParameterValue]) -> tuple[Argument, ...]
 @document("stayput.v1.CellVerdict")
 @dataclasses.dataclass(frozen=True)
 class CellVerdict:
-    """Cells × counts as a bit map, row-major, most significant bit first, zero-padded."""
+    """Cells × measures as a bit map, row-major, most significant bit first, zero-padded."""
 
     run: bytes
     cells: int
-    counts: int
+    measures: int
     passes: bytes
     salt: bytes
 
     def __post_init__(self) -> None:
         _require_salt(self.salt)
-        bits = self.cells * self.counts
-        if self.cells < 1 or self.counts < 1 or len(self.passes) != (bits + 7) // 8:
+        bits = self.cells * self.measures
+        if self.cells < 1 or self.measures < 1 or len(self.passes) != (bits + 7) // 8:
             raise ValueError("the bit map does not have the size it claims")
         if bits % 8 and self.passes[-1] & (0xFF >> bits % 8):
             raise ValueError("the padding of the bit map is not zero")
 
     def matrix(self) -> Passes:
-        """Boolean matrix, cells × counts."""
+        """Boolean matrix, cells × measures."""
         bits = np.unpackbits(np.frombuffer(self.passes, dtype=np.uint8))
-        count = self.cells * self.counts
-        return bits[:count].astype(np.bool_).reshape(self.cells, self.counts)
+        count = self.cells * self.measures
+        return bits[:count].astype(np.bool_).reshape(self.cells, self.measures)
 
 
 def cell_verdict(run: bytes, passes: Passes, salt: bytes) -> CellVerdict:
-    """The document of a boolean matrix, cells × counts."""
-    cells, counts = passes.shape
-    return CellVerdict(run, cells, counts, np.packbits(passes.ravel()).tobytes(), salt)
+    """The document of a boolean matrix, cells × measures."""
+    cells, measures = passes.shape
+    return CellVerdict(run, cells, measures, np.packbits(passes.ravel()).tobytes(), salt)
 
 
 @document("stayput.v1.CheckedResult")

@@ -143,6 +143,8 @@ class TableContract:
     holders: tuple[str, ...]
     columns: tuple[Column, ...]
     max_rows: Int64  # per holder; with the bounds it excludes overflow (clause M-4)
+    unit: str = ""  # column that says whom a row is about; empty: every row is somebody else
+    units_apart: bool = False  # nobody is known to two holders
 
     def __post_init__(self) -> None:
         _require(IDENTIFIER.fullmatch(self.name), f"{self.name!r} is no table name")
@@ -150,6 +152,20 @@ class TableContract:
         _distinct([column.name for column in self.columns], f"{self.name}: column")
         _distinct(self.holders, f"{self.name}: holder")
         _require(1 <= self.max_rows <= 2**40, f"{self.name}: max_rows is 1 to 2**40")
+        _require(self.unit or not self.units_apart, f"{self.name}: no unit is declared")
+        if self.unit:
+            _require(
+                self.unit in [column.name for column in self.columns],
+                f"{self.name}: the unit is no declared column",
+            )
+            unit = self.column(self.unit)
+            # Clipping would make one of many, and NULL is nobody.
+            _require(
+                unit.type is ColumnType.INTEGER
+                and unit.outside is Outside.REFUSE
+                and not unit.nullable,
+                f"{self.name}: the unit is an integer that is never missing nor clipped",
+            )
 
     def column(self, name: str) -> Column:
         """The column of that name. Raises KeyError."""
@@ -207,16 +223,52 @@ class Statement:
 
 
 @dataclasses.dataclass(frozen=True)
+class Dominance:
+    """How much of a sum few contributors may make up (:func:`stayput.disclosure.dominated`).
+
+    Percentages; 0 switches a rule off, and at least one is on.
+    """
+
+    p_percent: int = 0  # a sum without its two largest is at least so much of the largest
+    top_one_percent: int = 0  # the largest is at most so much of the sum
+    top_two_percent: int = 0  # the two largest are
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.p_percent <= 1_000, "p_percent is 0 to 1000")
+        _require(0 <= self.top_one_percent < 100, "top_one_percent is 0 to 99")
+        _require(0 <= self.top_two_percent < 100, "top_two_percent is 0 to 99")
+        _require(
+            self.p_percent or self.top_one_percent or self.top_two_percent,
+            "dominance has at least one rule",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class OutputPolicy:
-    """What a released cell must satisfy."""
+    """What a released cell must satisfy; :mod:`stayput.disclosure` has the rules.
+
+    A rule whose number is 0 is off.
+    """
 
     min_count: int
     min_holders: int
+    dominance: Dominance | None = None
+    min_count_per_holder: int = 0  # each holder has none or so many
+    group_percent: int = 0  # a group of which so much is in one category is withheld
+    release_zeros: bool = False  # an empty cell is released as 0
+    min_freedom: int = 0  # residual degrees of freedom of a correlation
+    rounding: int = 0  # counts are rounded to its multiples, after all checks
 
     def __post_init__(self) -> None:
         _require(self.min_count >= 1, "min_count is at least 1")
         # A cell of one holder would be that holder's partial (promise 2).
         _require(self.min_holders >= 2, "min_holders is at least 2")
+        _require(self.min_count_per_holder >= 0, "min_count_per_holder is at least 0")
+        _require(
+            self.group_percent == 0 or 50 < self.group_percent <= 100, "group_percent is 51 to 100"
+        )
+        _require(self.min_freedom >= 0, "min_freedom is at least 0")
+        _require(0 <= self.rounding <= 1_000, "rounding is 0 to 1000")
 
 
 @dataclasses.dataclass(frozen=True)

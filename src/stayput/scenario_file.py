@@ -8,8 +8,9 @@ computed: ``NO`` is not quietly *false*, ``010`` not 8, ``1:30`` not 90.  Number
 text exactly, never through floats.
 
 What is left out in the file is written out in the document: ``outside: refuse``, ``max_rows``
-10**9, ``min_count`` 10, ``min_holders`` 3.  Not here: what a scenario means, and whether a holder
-should approve it (:mod:`stayput.approval`).  No I/O; no randomness: the nonce is handed in.
+10**9, and the rules of :mod:`stayput.disclosure.defaults`.  Not here: what a scenario means, and
+whether a holder should approve it (:mod:`stayput.approval`).  No I/O; no randomness: the nonce is
+handed in.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import TypeVar
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from stayput.approval import role_violations
+from stayput.disclosure import defaults
 from stayput.errors import ScenarioError, SqlError
 from stayput.scenario import (
     IDENTIFIER,
@@ -39,6 +41,7 @@ from stayput.scenario import (
     Column,
     ColumnRole,
     ColumnType,
+    Dominance,
     Grade,
     Limits,
     OutputPolicy,
@@ -60,12 +63,9 @@ from stayput.strict_yaml import (
 )
 
 DEFAULT_MAX_ROWS = 10**9
-DEFAULT_MIN_COUNT = 10  # the "rule of 10": ABS DataLab, acro 1.0.2 safe_threshold
-DEFAULT_MIN_HOLDERS = 3
 
 _NOT_YET = (
-    "dominance", "p_percent", "n_k", "nk", "rounding", "epsilon", "delta", "budget", "noise",
-    "differential_privacy", "secondary_suppression", "group_disclosure", "model", "models",
+    "epsilon", "delta", "budget", "noise", "differential_privacy", "model", "models",
 )  # fmt: skip
 """Words of a later version: they get a better answer than "unknown"."""
 
@@ -77,6 +77,11 @@ _COLUMN_KEYS = (
     "type", "unit", "decimals", "min", "max", "outside", "levels", "grade", "nullable", "role",
     "description",
 )  # fmt: skip
+_OUTPUT_KEYS = (
+    "min_count", "min_holders", "dominance", "min_count_per_holder", "group_percent", "zeros",
+    "min_freedom", "rounding",
+)  # fmt: skip
+_DOMINANCE_KEYS = ("p_percent", "top_one_percent", "top_two_percent")
 _PARAMETER_KEYS = ("type", "min", "max", "levels", "decimals")
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
@@ -182,7 +187,7 @@ class _Reader:
         else:
             output = self._default_output(fields, holders)
         if tables and statements and holders:
-            self._check_sql(statements, tables, len(holders))
+            self._check_sql(statements, tables, len(holders), output)
         if self.errors:
             return None
         return self._make(
@@ -251,28 +256,85 @@ class _Reader:
     def _output(
         self, node: Node, where: str, holders: tuple[str, ...] | None
     ) -> OutputPolicy | None:
-        fields = self._mapping(node, where, ["min_count", "min_holders"], [])
-        count = self._optional(
-            fields,
-            "min_count",
-            lambda n, w: self._integer(n, w, 1, 10**6),
-            where,
-            DEFAULT_MIN_COUNT,
+        before = len(self.errors)
+        fields = self._mapping(node, where, _OUTPUT_KEYS, [])
+
+        def number(key: str, low: int, high: int, default: int) -> int:
+            found = self._optional(
+                fields, key, lambda n, w: self._number_or_none(n, w, low, high), where, default
+            )
+            return default if found is None else found
+
+        count = number("min_count", 1, 10**6, defaults.MIN_COUNT)
+        least = self._optional(
+            fields, "min_holders", self._min_holders, where, defaults.MIN_HOLDERS
         )
-        least = self._optional(fields, "min_holders", self._min_holders, where, DEFAULT_MIN_HOLDERS)
-        if count is None or least is None:
+        usual: tuple[Dominance | None] = (defaults.DOMINANCE,)
+        dominance = self._optional(fields, "dominance", self._dominance, where, usual)
+        zeros = self._optional(fields, "zeros", self._zeros, where, defaults.RELEASE_ZEROS)
+        freedom = number("min_freedom", 1, 10**6, defaults.MIN_FREEDOM)
+        group = number("group_percent", 51, 100, defaults.GROUP_PERCENT)
+        few = number("min_count_per_holder", 2, 10**6, defaults.MIN_COUNT_PER_HOLDER)
+        rounding = number("rounding", 2, 1_000, defaults.ROUNDING)
+        if least is not None:
+            place = fields.get("min_holders", node)
+            self._enough_holders(place, f"{where}.min_holders", least, holders)
+        if len(self.errors) > before:
             return None
-        place = fields.get("min_holders", node)
-        self._enough_holders(place, f"{where}.min_holders", least, holders)
-        return OutputPolicy(min_count=count, min_holders=least)
+        return self._make(
+            node,
+            where,
+            lambda: OutputPolicy(
+                min_count=count,
+                min_holders=_given(least),
+                dominance=_given(dominance)[0],
+                min_count_per_holder=few,
+                group_percent=group,
+                release_zeros=_given(zeros),
+                min_freedom=freedom,
+                rounding=rounding,
+            ),
+        )
+
+    def _number_or_none(self, node: Node, where: str, low: int, high: int) -> int:
+        """A number, or ``none`` for a rule that can be switched off."""
+        if isinstance(node, ScalarNode) and node.value == "none":
+            if where.endswith("min_count"):
+                raise mistake(node, where, "min_count cannot be switched off", "write a number")
+            return 0
+        return self._integer(node, where, low, high)
+
+    def _dominance(self, node: Node, where: str) -> tuple[Dominance | None] | None:
+        """In a tuple, since a policy without the rule is no mistake."""
+        if isinstance(node, ScalarNode) and node.value == "none":
+            return (None,)
+        before = len(self.errors)
+        fields = self._mapping(node, where, _DOMINANCE_KEYS, [])
+        share = self._optional(fields, "p_percent", self._percent_of(1_000), where, 0)
+        one = self._optional(fields, "top_one_percent", self._percent_of(99), where, 0)
+        two = self._optional(fields, "top_two_percent", self._percent_of(99), where, 0)
+        if len(self.errors) > before:
+            return None
+        if not fields:
+            hint = "write dominance: {p_percent: 10}, or dominance: none"
+            raise mistake(node, where, "dominance has no rule", hint)
+        return (Dominance(_given(share), _given(one), _given(two)),)
+
+    def _percent_of(self, most: int) -> Callable[[Node, str], int]:
+        return lambda node, where: self._integer(node, where, 1, most)
+
+    def _zeros(self, node: Node, where: str) -> bool:
+        if isinstance(node, ScalarNode) and node.value in ("withhold", "release"):
+            return bool(node.value == "release")
+        raise mistake(node, where, "zeros is withhold or release", "write zeros: withhold")
 
     def _default_output(
         self, fields: Mapping[str, Node], holders: tuple[str, ...] | None
     ) -> OutputPolicy:
         if holders is not None:
             place = fields["holders"]
-            self._enough_holders(place, "output.min_holders", DEFAULT_MIN_HOLDERS, holders)
-        return OutputPolicy(min_count=DEFAULT_MIN_COUNT, min_holders=DEFAULT_MIN_HOLDERS)
+            self._enough_holders(place, "output.min_holders", defaults.MIN_HOLDERS, holders)
+        return defaults.policy()
 
     def _enough_holders(
         self, node: Node, where: str, least: int, holders: tuple[str, ...] | None
@@ -306,7 +368,8 @@ class _Reader:
     def _table(
         self, node: Node, where: str, name: str, holders: tuple[str, ...] | None
     ) -> TableContract | None:
-        fields = self._mapping(node, where, ["at", "max_rows", "columns"], ["at", "columns"])
+        keys = ["at", "max_rows", "unit", "units_apart", "columns"]
+        fields = self._mapping(node, where, keys, ["at", "columns"])
         at = self._of(fields, "at", self._holders, where)
         if at is not None and holders is not None and sorted(at) != sorted(holders):
             stray = sorted(set(at) ^ set(holders))
@@ -322,9 +385,11 @@ class _Reader:
         columns = self._of(
             fields, "columns", lambda n, w: self._named(n, w, "column", self._column), where
         )
-        if at is None or rows is None or columns is None:
+        unit = self._optional(fields, "unit", self._line, where, "")
+        apart = self._optional(fields, "units_apart", self._truth, where, False)
+        if at is None or rows is None or columns is None or unit is None or apart is None:
             return None
-        return self._make(node, where, lambda: TableContract(name, at, columns, rows))
+        return self._make(node, where, lambda: TableContract(name, at, columns, rows, unit, apart))
 
     def _column(self, node: Node, where: str, name: str) -> Column | None:
         before = len(self.errors)
@@ -477,13 +542,14 @@ class _Reader:
         statements: tuple[Statement, ...],
         tables: tuple[TableContract, ...],
         holders: int,
+        output: OutputPolicy | None,
     ) -> None:
         """Plan every statement; positions inside the SQL become positions in the file."""
         for statement in statements:
             sql = self._sql_nodes[statement.name]
             where = f"statements.{statement.name}.sql"
             try:
-                planned = plan(statement, tables, holders)
+                planned = plan(statement, tables, holders, output)
             except SqlError as error:
                 line, column = self._sql_position(sql, error.line, error.column)
                 self.errors.append(

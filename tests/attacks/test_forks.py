@@ -70,10 +70,10 @@ def test_two_verdicts_of_one_run(world: World) -> None:
     scenario = world.client.scenario(world.scenario)
     document, step = order(world, b"r" * 16, 0)
     planned = plan_run(scenario, document, step, world.members)
-    cells, counts = planned.bound.plan.cells, len(planned.bound.plan.counts)
+    cells, measures = planned.bound.plan.cells, planned.bound.plan.measures
     contexts = {}
     for name, cell in zip(HOLDERS, (0, 4, 4), strict=True):
-        passes = np.array([[row == cell] * counts for row in range(cells)])
+        passes = np.array([[row == cell] * measures for row in range(cells)])
         contexts[name] = values_context(planned, cell_verdict(planned.run, passes, b"v" * 32))
     assert len({context.count for context in contexts.values()}) == 1
     assert opened_together(world, contexts)[:3] != (1, 2, 3)

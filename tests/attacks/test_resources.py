@@ -39,7 +39,7 @@ def branches(number: int) -> str:
 
 def test_a_statement_whose_parts_fit_no_message_is_refused_before_anybody_approves() -> None:
     sql = f"SELECT k, SUM(CASE {branches(100)} END) AS s FROM t GROUP BY k"
-    with pytest.raises(SqlError, match="50002 cells with 102 counts"):
+    with pytest.raises(SqlError, match="50002 cells with 305 counts and flags"):
         plan(Statement("s", sql), [TABLE], 3)
     assert plan(Statement("s", "SELECT k, COUNT(*) AS n FROM t GROUP BY k"), [TABLE], 3).cells
 

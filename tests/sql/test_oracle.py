@@ -311,7 +311,7 @@ def check(case: Case) -> None:
         for index, measure in enumerate(planned.counts):
             for whole in measure.complements:
                 assert row[whole] >= row[index], "a complement contains what was chosen from it"
-    everything = [[True] * len(planned.counts)] * planned.cells
+    everything = [[True] * planned.measures] * planned.cells
     table = finish(planned, counts, values, everything)
 
     try:

@@ -13,8 +13,18 @@ here.
 Not here: differencing over statements and runs.
 """
 
+from stayput.disclosure.dominance import dominated
 from stayput.disclosure.invariants import verify_counts, verify_values
 from stayput.disclosure.opened import OpenedCounts
-from stayput.disclosure.verdict import check_counts
+from stayput.disclosure.verdict import Reason, check_counts, check_values, passes
 
-__all__ = ["OpenedCounts", "check_counts", "verify_counts", "verify_values"]
+__all__ = [
+    "OpenedCounts",
+    "Reason",
+    "check_counts",
+    "check_values",
+    "dominated",
+    "passes",
+    "verify_counts",
+    "verify_values",
+]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stayput.disclosure.moments import moments_of, possible
 from stayput.disclosure.opened import Matrix, OpenedCounts
 from stayput.errors import VerificationError
 from stayput.sql import Plan
@@ -36,18 +37,55 @@ def verify_counts(plan: Plan, opened: OpenedCounts, participants: int) -> Opened
                 raise _impossible()
     if total > plan.max_rows * participants:
         raise _impossible()
+    _verify_flags(plan, opened)
     return opened
 
 
+def _verify_flags(plan: Plan, opened: OpenedCounts) -> None:
+    """Only a holder that has rows raises a flag about them, or counts units in them."""
+    for cell, having in enumerate(opened.holders):
+        row = opened.counts[cell]
+        rows = [*row, *(row[whole] - row[part] for part, whole in plan.rests)]
+        if opened.units is not None:
+            most = rows if plan.evidence.units_apart else having
+            # Apart, every holder that has rows has a unit.
+            least = having if plan.evidence.units_apart else [0] * len(rows)
+            _within(opened.units[cell], least, most)
+        if opened.small is not None:
+            _within(opened.small[cell], [0] * len(rows), having)
+        if opened.dominated is not None:
+            most = [having[group] for group in contribution_groups(plan)]
+            _within(opened.dominated[cell], [0] * len(most), most)
+
+
+def contribution_groups(plan: Plan) -> list[int]:
+    """The group of rows that each contribution of the plan adds up."""
+    found = [value.support for value in plan.values]
+    for part, whole in plan.differences:
+        rest = (plan.values[part].support, plan.values[whole].support)
+        found.append(len(plan.counts) + plan.rests.index(rest))
+    return found
+
+
+def _within(numbers: Sequence[int], least: Sequence[int], most: Sequence[int]) -> None:
+    for number, low, high in zip(numbers, least, most, strict=True):
+        if not low <= number <= high:
+            raise _impossible()
+
+
 def verify_values(plan: Plan, counts: Matrix, values: Sequence[Sequence[int | None]]) -> None:
-    """Opened sums are possible: each within its count times the declared bounds per row.
+    """Opened sums are possible: each within its count times the declared bounds per row, and
+    squares and products no smaller than the sums demand (:mod:`stayput.disclosure.moments`).
 
     ``values`` is cells × value measures, ``None`` where nothing was opened.
 
     Raises:
         VerificationError: they are not.
     """
+    second = moments_of(plan)
     for row, sums in zip(counts, values, strict=True):
+        if not all(possible(moments, row[moments.support], sums) for moments in second):
+            raise _impossible()
         for measure, total in zip(plan.values, sums, strict=True):
             if total is None:
                 continue

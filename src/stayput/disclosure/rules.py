@@ -35,3 +35,29 @@ def enough_holders(holders: Numbers, min_holders: int) -> Flags:
 def empty(rows: Numbers) -> Flags:
     """No row at all."""
     return np.asarray(rows == 0, dtype=np.bool_)
+
+
+def enough_units(units: Numbers, min_count: int, *, apart: bool) -> Flags:
+    """Protected units: at least ``min_count`` people, however many rows each has.
+
+    Within a holder, distinct units are counted.  Over holders, n_i of them at holder i, the number
+    of distinct people N has max n_i ≤ N ≤ Σ n_i.  If nobody is known to two holders, N = Σ n_i and
+    ``units`` is that sum; else only the lower bound is of use, and ``units`` is the number of
+    holders with n_i ≥ ``min_count``: one is enough.
+    """
+    return np.asarray(units >= (min_count if apart else 1), dtype=np.bool_)
+
+
+def none(flags: Numbers) -> Flags:
+    """No holder raises a flag.
+
+    For ``min_count_per_holder`` k this implies the rule against n - 1 holders in league, who are
+    left with N - n_i people: each holder j has n_j = 0 or n_j ≥ k, so N - n_i, a sum of such
+    numbers, is 0 or at least k, for every i and for every group of holders left out.
+    """
+    return np.asarray(flags == 0, dtype=np.bool_)
+
+
+def enough_freedom(rows: Numbers, least: int) -> Flags:
+    """Residual degrees of freedom: a straight line through n points leaves n - 2 (acro: 10)."""
+    return np.asarray(rows - 2 >= least, dtype=np.bool_)

@@ -21,7 +21,9 @@ from collections.abc import Callable, Mapping, Sequence
 from sqlglot import exp
 
 from stayput.errors import InvalidInput, SqlError
-from stayput.scenario import ParameterValue, Statement, TableContract
+from stayput.scenario import Grade, OutputPolicy, ParameterValue, Statement, TableContract
+from stayput.sql import evidence as evidences
+from stayput.sql.evidence import Evidence, Size
 from stayput.sql.formulas import Formula, all_terms
 from stayput.sql.measures import CountMeasure, Measures, ValueMeasure
 from stayput.sql.outputs import OutputTranslator
@@ -128,6 +130,8 @@ class Plan:
     key_columns: tuple[str, ...]
     filter_columns: tuple[str, ...]
     measure_columns: tuple[str, ...]
+    evidence: Evidence = evidences.NONE
+    grades: tuple[tuple[str, Grade], ...] = ()  # of the columns that it reads
 
     @property
     def cells(self) -> int:
@@ -148,18 +152,46 @@ class Plan:
         return len(self.counts) + len(self.rests)
 
     @property
+    def differences(self) -> tuple[tuple[int, int], ...]:
+        """(part, whole): pairs of values whose difference is a sum over a rest."""
+        return tuple(
+            (part, whole)
+            for part, one in enumerate(self.values)
+            for whole, other in enumerate(self.values)
+            if one.expr == other.expr and (one.support, other.support) in self.rests
+        )
+
+    @property
+    def measures(self) -> int:
+        """Counts, then values: what a verdict has a bit for in each cell."""
+        return len(self.counts) + len(self.values)
+
+    @property
+    def contributions(self) -> int:
+        """Sums of which each holder says whether few contributors make up most of its part."""
+        return len(self.values) + len(self.differences) if self.evidence.contributions else 0
+
+    @property
     def round_one(self) -> int:
-        """Numbers per cell in the vector of round one."""
-        return len(self.counts) + self.groups
+        """Numbers per cell in the vector of round one (:func:`stayput.plans.counts_vector`)."""
+        per_group = 1 + bool(self.evidence.unit) + self.evidence.smallest
+        return len(self.counts) + per_group * self.groups + self.contributions
 
     @property
     def rounds(self) -> int:
         return 2 if self.values else 1
 
+    def grade(self, *exprs: Expr | None) -> Grade:
+        """The most sensitive grade of the columns in expressions; public if there is none."""
+        names = {column.name for expr in exprs if expr is not None for column in columns_of(expr)}
+        grades = [grade for name, grade in self.grades if name in names]
+        return max(grades, key=lambda grade: grade.value, default=Grade.PUBLIC)
+
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that the statement reads, sorted."""
         used = {*self.key_columns, *self.filter_columns, *self.measure_columns}
+        used |= {self.evidence.unit} - {""}
         return tuple(sorted(used))
 
     def node_sql(self) -> str:
@@ -195,8 +227,16 @@ class BoundPlan:
         return constants
 
 
-def plan(statement: Statement, tables: Sequence[TableContract], holders: int) -> Plan:
+def plan(
+    statement: Statement,
+    tables: Sequence[TableContract],
+    holders: int,
+    policy: OutputPolicy | None = None,
+) -> Plan:
     """The plan of a statement over one of ``tables`` at ``holders`` holders.
+
+    Args:
+        policy: what cells must satisfy; it decides which evidence nodes compute besides.
 
     Raises:
         SqlError: the statement is outside the supported grammar; names construct, place, remedy.
@@ -206,7 +246,7 @@ def plan(statement: Statement, tables: Sequence[TableContract], holders: int) ->
     names += [parameter.name for parameter in statement.parameters]
     reading = read(statement.sql, names)
     try:
-        return _Planner(reading, statement, tables, holders).plan()
+        return _Planner(reading, statement, tables, holders, policy).plan()
     except RecursionError:
         raise SqlError(
             "the statement nests too deeply", hint="split the condition", line=1, column=1
@@ -264,11 +304,13 @@ class _Planner:
         statement: Statement,
         tables: Sequence[TableContract],
         holders: int,
+        policy: OutputPolicy | None,
     ) -> None:
         self._reading = reading
         self._statement = statement
         self._holders = holders
         self._contract = self._table(tables)
+        self._policy = policy
         parameters = {p.name: parameter_of(p) for p in statement.parameters}
         self._scalar = Translator(reading, self._contract, parameters)
         self._measures = Measures(self._contract.max_rows)
@@ -311,8 +353,34 @@ class _Planner:
             filter_columns=_names([*conditions, *branch_conditions]),
             measure_columns=_names(measured),
         )
+        self._verify_unit(planned)
+        planned = dataclasses.replace(
+            planned,
+            evidence=self._evidence(),
+            grades=tuple((c, self._contract.column(c).grade) for c in planned.columns),
+        )
         self._verify_vectors(planned)
         return planned
+
+    def _evidence(self) -> Evidence:
+        if self._policy is None:
+            return evidences.NONE
+        return Evidence(
+            unit=self._contract.unit,
+            units_apart=self._contract.units_apart,
+            smallest=self._policy.min_count_per_holder > 0,
+            contributions=self._policy.dominance is not None,
+        )
+
+    def _verify_unit(self, planned: Plan) -> None:
+        unit = self._contract.unit
+        if unit in planned.columns:
+            self._reading.refuse(
+                self._reading.select,
+                f"{unit} says whom a row is about, so no statement uses it",
+                "the software counts people with it; ask for columns that describe them",
+                unit,
+            )
 
     # --- FROM ---
 
@@ -638,16 +706,69 @@ def _node_sql(planned: Plan, constants: dict[str, Expr]) -> str:
     def text(expr: Expr) -> str:
         return render(substitute(expr, constants) if constants else expr)
 
-    items = [f"{text(d.expr)} AS key_{i}" for i, d in enumerate(planned.dimensions)]
-    for i, count in enumerate(planned.counts):
-        items.append(f"{_count_sql(count.condition, text)} AS count_{i}")
-    for i, value in enumerate(planned.values):
-        condition = planned.counts[value.support].condition
-        items.append(f"{_sum_sql(value.expr, condition, text)} AS value_{i}")
-    lines = ["SELECT " + ",\n       ".join(items), f"FROM {quote_name(SOURCE)}"]
+    keys = [f"{text(d.expr)} AS key_{i}" for i, d in enumerate(planned.dimensions)]
+    counts = [_count_sql(count.condition, text) for count in planned.counts]
+    values = [
+        _sum_sql(value.expr, planned.counts[value.support].condition, text)
+        for value in planned.values
+    ]
+    sizes = _sizes(planned, text)
+    if planned.evidence.unit:
+        return _unit_sql(planned, keys, counts, values, sizes, text)
+    items = [*keys, *_named("count", counts), *_named("value", values)]
+    return _select([*items, *evidences.size_columns(sizes)], planned, len(keys), text)
+
+
+def _select(
+    items: list[str], planned: Plan, keys: int, text: Callable[[Expr], str], indent: str = ""
+) -> str:
+    lines = ["SELECT " + f",\n{indent}       ".join(items), f"FROM {quote_name(SOURCE)}"]
     if planned.where is not None:
         lines.append(f"WHERE {text(planned.where)}")
-    if planned.dimensions:
-        keys = ", ".join(str(i + 1) for i in range(len(planned.dimensions)))
-        lines.append(f"GROUP BY {keys}")
-    return "\n".join(lines)
+    return f"\n{indent}".join(lines + _grouped(keys))
+
+
+def _grouped(keys: int) -> list[str]:
+    return ["GROUP BY " + ", ".join(str(i + 1) for i in range(keys))] if keys else []
+
+
+def _named(name: str, items: list[str]) -> list[str]:
+    return [f"{item} AS {name}_{i}" for i, item in enumerate(items)]
+
+
+def _unit_sql(
+    planned: Plan,
+    keys: list[str],
+    counts: list[str],
+    values: list[str],
+    sizes: list[Size],
+    text: Callable[[Expr], str],
+) -> str:
+    """First per unit, then over units."""
+    unit = f"{quote_name(planned.evidence.unit)} AS unit"
+    inner = [*keys, unit, *_named("rows", counts), *_named("sum", values)]
+    inner += evidences.unit_totals(sizes)
+    outer = evidences.over_units(len(keys), len(counts), len(values), planned.rests, len(sizes))
+    lines = ["SELECT " + ",\n       ".join(outer), "FROM ("]
+    lines.append("  " + _select(inner, planned, len(keys) + 1, text, "  "))
+    return "\n".join([*lines, ")", *_grouped(len(keys))])
+
+
+def _sizes(planned: Plan, text: Callable[[Expr], str]) -> list[Size]:
+    """The sums of which contributions are looked at: values, then their differences."""
+    if not planned.evidence.contributions:
+        return []
+    conditions = [
+        "" if count.condition is None else text(count.condition) for count in planned.counts
+    ]
+    found = []
+    for value in planned.values:
+        number = text(value.expr)
+        number = number if value.expr.low >= 0 else f"ABS({number})"
+        found.append(Size(number, conditions[value.support]))
+    for part, whole in planned.differences:
+        inside = conditions[planned.values[whole].support]
+        left_out = f"NOT COALESCE({conditions[planned.values[part].support]}, FALSE)"
+        rows = f"{inside} AND {left_out}" if inside else left_out
+        found.append(Size(found[part].number, rows))
+    return found

@@ -1,0 +1,66 @@
+"""The output policy in sentences, for the approval report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stayput.scenario import OutputPolicy, Scenario
+
+
+def policy_sentences(scenario: Scenario) -> Iterator[str]:
+    """Every rule that a released number keeps, one sentence each; same scenario, same text."""
+    policy = scenario.output
+    yield (
+        f"at least {policy.min_count} rows, of at least {policy.min_holders} of the"
+        f" {len(scenario.holders)} holders; what a FILTER or CASE leaves out: none, or as many;"
+    )
+    for table in scenario.tables:
+        if table.unit:
+            yield (
+                f"of {table.name} also {policy.min_count} different {table.unit}: "
+                + (
+                    "over all holders, since nobody is known to two of them;"
+                    if table.units_apart
+                    else "at one holder alone, since somebody may be known to two of them;"
+                )
+            )
+    if policy.min_count_per_holder:
+        yield f"each holder has none of them, or {policy.min_count_per_holder} or more;"
+    if policy.dominance is None:
+        yield "DOMINANCE IS NOT CHECKED: a sum may be nearly all one contributor's;"
+    else:
+        yield from _dominance(policy)
+    if policy.group_percent:
+        yield (
+            "not everybody of a group is in one category of an internal column, nor"
+            f" {policy.group_percent} % of it in one of a sensitive column, and not every value of"
+            " a sum is the same;"
+        )
+    else:
+        yield "GROUP DISCLOSURE IS NOT CHECKED: everybody may be in one category;"
+    if policy.min_freedom:
+        yield f"correlations and covariances have {policy.min_freedom} degrees of freedom left;"
+    yield (
+        "empty cells are shown as 0;"
+        if policy.release_zeros
+        else "empty cells look like all other withheld ones;"
+    )
+    yield (
+        f"counts are rounded to multiples of {policy.rounding}."
+        if policy.rounding
+        else "numbers are exact, not rounded."
+    )
+
+
+def _dominance(policy: OutputPolicy) -> Iterator[str]:
+    rule = policy.dominance
+    assert rule is not None
+    if rule.p_percent:
+        yield (
+            "at each holder a sum without its two largest contributions is at least"
+            f" {rule.p_percent} % of the largest;"
+        )
+    if rule.top_one_percent:
+        yield f"at each holder one contribution is at most {rule.top_one_percent} % of a sum;"
+    if rule.top_two_percent:
+        yield f"at each holder two contributions are at most {rule.top_two_percent} % of a sum;"
