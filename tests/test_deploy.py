@@ -22,6 +22,7 @@ from stayput.config import (
     StagingSettings,
     load_settings,
 )
+from stayput.disclosure.floor import OutputFloor
 from stayput.engines.source import SourceSpec
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
@@ -48,6 +49,7 @@ def test_the_samples_load_and_show_the_defaults(name: str, tmp_path: Path) -> No
     loaded = _load(SAMPLES[name].read_text(encoding="utf-8"), tmp_path)
     assert loaded.coordinator == CoordinatorSettings()
     assert loaded.staging == StagingSettings()
+    assert loaded.review == OutputFloor()
 
 
 def test_the_samples_show_every_key(tmp_path: Path) -> None:
@@ -58,6 +60,7 @@ def test_the_samples_show_every_key(tmp_path: Path) -> None:
             shown.setdefault(section, set()).update(key for table in tables for key in table)
     keys = {
         "coordinator": {field.name for field in dataclasses.fields(CoordinatorSettings)},
+        "review": {field.name for field in dataclasses.fields(OutputFloor)},
         "staging": {field.name for field in dataclasses.fields(StagingSettings)},
         "sources": {field.name for field in dataclasses.fields(SourceSpec)},
     }

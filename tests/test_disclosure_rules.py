@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from fractions import Fraction
@@ -24,8 +25,9 @@ from stayput.disclosure import (
     verify_counts,
     verify_values,
 )
+from stayput.disclosure.floor import OutputFloor, verify_floor
 from stayput.disclosure.moments import is_semidefinite
-from stayput.errors import InvalidInput, SqlError, VerificationError
+from stayput.errors import InvalidInput, RuleViolation, SqlError, VerificationError
 from stayput.finishing import finish
 from stayput.partials import LocalPartial, assemble
 from stayput.plans import RunPlan, counts_vector, split_counts
@@ -608,3 +610,39 @@ def test_only_who_has_rows_says_that_they_are_dominated(flags: list[int], possib
     else:
         with pytest.raises(VerificationError):
             verify_counts(made, opened, 3)
+
+
+# --- what a holder demands ------------------------------------------------------------------------
+
+
+FLOOR = OutputFloor(10, 3, 5, 10, 90, 10, allow_zeros=False)
+ENOUGH = OutputPolicy(10, 3, Dominance(p_percent=10), 5, 90, False, 10)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"min_count": 9}, "min_count 9, not 10"),
+        ({"min_holders": 2}, "min_holders 2, not 3"),
+        ({"min_count_per_holder": 4}, "min_count_per_holder 4, not 5"),
+        ({"dominance": None}, "dominance.p_percent 0, not 10"),
+        ({"dominance": Dominance(9)}, "dominance.p_percent 9, not 10"),
+        ({"dominance": Dominance(0, 50)}, "dominance.p_percent 0, not 10"),
+        ({"group_percent": 91}, "group_percent 91, not 90"),
+        ({"group_percent": 0}, "group_percent none, not 90"),
+        ({"min_freedom": 9}, "min_freedom 9, not 10"),
+        ({"release_zeros": True}, "zeros release, not withhold"),
+    ],
+)
+def test_a_laxer_policy_is_not_approved(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(RuleViolation, match=re.escape(named)) as caught:
+        verify_floor(dataclasses.replace(ENOUGH, **changes), FLOOR)
+    assert caught.value.clause == "S-6"
+
+
+def test_a_policy_that_is_strict_enough_is() -> None:
+    stricter = OutputPolicy(20, 4, Dominance(20, 40, 60), 6, 80, False, 12, 5)
+    for policy in (ENOUGH, stricter):
+        assert verify_floor(policy, FLOOR) is policy
+        assert verify_floor(policy, OutputFloor()) is policy
+    assert verify_floor(OutputPolicy(1, 2), OutputFloor())

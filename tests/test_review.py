@@ -11,6 +11,7 @@ import pets
 import pytest
 
 from stayput import documents, review
+from stayput.disclosure.floor import OutputFloor
 from stayput.errors import (
     NotFound,
     PermissionDenied,
@@ -218,6 +219,15 @@ def test_a_refusal_closes_the_scenario_and_can_be_repeated(desk: Desk) -> None:
     assert first.reason is RefusalReason.PURPOSE
     assert _refuse(desk) == first
     assert not desk.in_ledger
+
+
+def test_a_holder_that_demands_more_does_not_approve(desk: Desk) -> None:
+    """Nothing is signed and nothing is in its ledger, whatever its people overlook."""
+    with pytest.raises(RuleViolation, match="min_count 10, not 50") as caught:
+        desk.approve(floor=OutputFloor(min_count=50))
+    assert caught.value.clause == "S-6"
+    assert not desk.in_ledger
+    assert desk.state.phase is ScenarioPhase.PROPOSED
 
 
 def test_an_approval_is_revoked_not_refused(desk: Desk) -> None:

@@ -13,6 +13,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
 
+from stayput.disclosure.floor import NO_FLOOR, OutputFloor
 from stayput.engines.source import SourceSpec
 from stayput.errors import ConfigurationError
 from stayput.scenario import IDENTIFIER
@@ -56,6 +57,7 @@ class Settings:
 
     coordinator: CoordinatorSettings = CoordinatorSettings()
     staging: StagingSettings = StagingSettings()
+    review: OutputFloor = NO_FLOOR
     sources: dict[str, SourceSpec] = dataclasses.field(default_factory=dict)
     """Section ``[sources.TABLE]``: ``path`` (absolute, or relative to the home folder), ``format``
     (``parquet``, ``csv`` or ``sqlite``; from the suffix if left out), ``table`` (for SQLite)."""
@@ -78,6 +80,7 @@ def load_settings(home: Path) -> Settings:
     return Settings(
         coordinator=_section(CoordinatorSettings, raw, "coordinator"),
         staging=_section(StagingSettings, raw, "staging"),
+        review=_section(OutputFloor, raw, "review"),
         sources=_sources(raw.get("sources", {}), home),
     )
 
@@ -89,9 +92,11 @@ def _section(cls: type[T], raw: dict[str, Any], name: str) -> T:
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     _refuse_unknown(values, list(fields), name)
     for key, value in values.items():
-        boolean = isinstance(fields[key].default, bool)
-        if not (isinstance(value, bool) if boolean else type(value) is int and value >= 1):
-            kind = "true or false" if boolean else "a positive whole number"
+        default = fields[key].default
+        boolean = isinstance(default, bool)
+        least = 0 if default == 0 else 1  # zero only where it switches something off
+        if not (isinstance(value, bool) if boolean else type(value) is int and value >= least):
+            kind = "true or false" if boolean else f"a whole number, {least} or more"
             raise ConfigurationError(f"{name}.{key} in {FILE_NAME} is {kind}, not {value!r}")
     return cls(**values)
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from stayput import documents
 from stayput.approval import ApprovalReport, approval_report, required_waivers
 from stayput.crypto import signing
+from stayput.disclosure.floor import NO_FLOOR, OutputFloor, verify_floor
 from stayput.errors import NotFound, PermissionDenied, RuleViolation, Unavailable, VerificationError
 from stayput.identity import Identity
 from stayput.link import CoordinatorLink
@@ -102,10 +103,12 @@ def approve(
     ledger: Ledger,
     *,
     waivers: tuple[Waiver, ...] = (),
+    floor: OutputFloor = NO_FLOOR,
     clock: Clock,
 ) -> ScenarioReviewed:
     """Approve exactly what was read.
 
+    0. The output policy asks for no less than this holder demands (clause S-6).
     1. The step would be admitted by the rules, so nothing is recorded that cannot be.
     2. The holder's own ledger has the approval.
     3. The log has it.
@@ -113,12 +116,14 @@ def approve(
     Args:
         review: what was read, from :func:`review_report`.
         waivers: the protections given up; all that the scenario needs.
+        floor: what this holder demands of every output policy.
 
     Returns:
         The approval in the log: this one, or the one that was there already.
 
     Raises:
-        RuleViolation: a waiver is missing, or the rules forbid it (reviewed otherwise, expired…).
+        RuleViolation: the policy asks for too little, a waiver is missing, or the rules forbid it
+            (reviewed otherwise, expired…).
     """
     replica.catch_up(link)
     digest = review.scenario.digest
@@ -126,6 +131,7 @@ def approve(
     if done is not None and done.decision is Decision.APPROVED:
         ledger.approve(digest, done.report, review.scenario.limits.runs)
         return done
+    verify_floor(review.scenario.output, floor)
     missing = [waiver for waiver in review.waivers if waiver not in waivers]
     if missing:
         names = ", ".join(waiver.name for waiver in missing)

@@ -117,6 +117,7 @@ def approve(
 ) -> None:
     """Approve a scenario: sign its digest and that of exactly this holder's report."""
     from stayput import review
+    from stayput.config import load_settings
     from stayput.daemon import clock
     from stayput.session import ScenarioPhase
     from stayput.steps import Waiver
@@ -138,7 +139,10 @@ def approve(
         if warnings:
             say(f"warnings {', '.join(warnings)} (in words: `stayput report`)")
         _require_yes(yes, f"Approve it in the name of {identity.name}?")
-        review.approve(reviewed, identity, replica, link, ledger, waivers=waivers, clock=clock)
+        floor = load_settings(home).review
+        review.approve(
+            reviewed, identity, replica, link, ledger, waivers=waivers, floor=floor, clock=clock
+        )
         state = replica.session.scenarios[digest]
     say(f"approved by {identity.name}; the scenario is {state.phase.name.lower()}")
 

@@ -22,11 +22,13 @@ class OpenedCounts:
     """The opened sums of round one.
 
     ``counts`` is cells × counts; ``holders`` is cells × groups: how many holders have any row of
-    the group.  The others are there if the plan's evidence says so: ``units`` is cells × groups,
-    the sum over holders of distinct units where these are apart, else the number of holders that
-    alone have enough; ``small`` is cells × groups, the number of holders that have some but too
-    few; ``dominated`` is cells × contributions, the number of holders of whose part few contributors
-    make up most.
+    the group.  The others are there if the plan's evidence says so:
+
+    * ``units``, cells × groups: the sum over holders of distinct units where these are apart, else
+      the number of holders that alone have enough;
+    * ``small``, cells × groups: the number of holders that have some but too few;
+    * ``dominated``, cells × contributions: the number of holders of whose part few contributors
+      make up most.
     """
 
     counts: Matrix
