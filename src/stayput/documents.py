@@ -83,8 +83,9 @@ def parse(cls: type[D], data: bytes) -> D:
         doc = _reader(kind)(value)
     except _Misfit as misfit:
         raise DocumentError(cls.__name__ + misfit.text) from None
-    # What is written as exactly these bytes is canonical JSON without a repeated key.
-    if encode(doc) != data:
+    # The readers refuse defaults that are written out and base64 in a second form, so that JSON in
+    # its canonical form is all that is left to check.
+    if _utf8(_CANONICAL_JSON.encode(value)) != data:
         raise DocumentError(f"{cls.__name__} is not in canonical form")
     return doc  # type: ignore[no-any-return]
 
@@ -121,7 +122,7 @@ def canonical_json(value: Any) -> bytes:
         DocumentError: a float, a non-ASCII key, a lone surrogate, or another type.
     """
     _require_plain(value, 0)
-    return _utf8(json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")))
+    return _utf8(_CANONICAL_JSON.encode(value))
 
 
 def parse_canonical_json(data: bytes) -> Any:
@@ -162,6 +163,10 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         raise DocumentError("a JSON object repeats a key")
     return result
 
+
+_CANONICAL_JSON = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False
+)
 
 _ANY_JSON = json.JSONDecoder(
     parse_float=_refuse_number, parse_constant=_refuse_number, object_pairs_hook=_unique_keys
@@ -353,12 +358,15 @@ def _fitting(value: Any, bits: int) -> int:
 
 
 def _read_bytes(value: Any) -> bytes:
+    if not isinstance(value, str):
+        raise _Misfit(" is not base64 text")
     try:
-        if isinstance(value, str):
-            return binascii.a2b_base64(value, strict_mode=True)
+        data = binascii.a2b_base64(value, strict_mode=True)
     except ValueError:  # also binascii.Error
-        pass
-    raise _Misfit(" is not base64 text")
+        raise _Misfit(" is not base64 text") from None
+    if _base64(data) != value:  # RFC 4648 section 3.5: unused bits are zero
+        raise _Misfit(" is not in canonical form")
+    return data
 
 
 def _enum_reader(names: Mapping[str, enum.Enum]) -> Callable[[Any], Any]:
@@ -403,6 +411,8 @@ def _mapping_reader(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
         items = {}
         try:
             for key, item in value.items():
+                if not key.isascii():
+                    raise _Misfit(" is not ASCII")
                 items[key] = read(item)
         except _Misfit as misfit:
             raise misfit.inside(f"[{key[:80]!r}]") from None
@@ -426,7 +436,10 @@ def _object_reader(cls: type) -> Callable[[Any], Any]:
         try:
             for name, read, default in fields:
                 if name in value:
-                    arguments.append(read(value[name]))
+                    item = read(value[name])
+                    if default is not None and default is not _REQUIRED and item == default:
+                        raise _Misfit(" is not in canonical form: a default is left out")
+                    arguments.append(item)
                 elif default is _REQUIRED:
                     break
                 else:

@@ -1,18 +1,86 @@
-"""An exported log: one file with which anybody verifies the whole history offline.
+"""Review packs on disk: written from a party's verified copy of the log, audited on all cores.
 
-Text, one canonical JSON object a line: a header with the signed checkpoint, then every entry,
-byte for byte as it stands in the log (an envelope has no line break).  Invariant:
-``log_file(*parse_log_file(data)) == data`` for every accepted ``data``.
+Not here: the format (:mod:`stayput.audit.pack`) and the audit (:mod:`stayput.audit.examine`).
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+import contextlib
+import gc
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from pathlib import Path
 
 from stayput import documents
-from stayput.errors import DocumentError
+from stayput.audit.examine import Progress, audit_pack
+from stayput.audit.report import AuditReport
+from stayput.errors import DocumentError, NotFound
+from stayput.tlog.policy import Policy
+
+WORKERS_FROM_BYTES = 4 * 1024 * 1024
+"""Size of a pack from which starting processes (a second) pays: some 5,000 entries."""
+
+
+def audit_file(
+    path: Path,
+    policy: Policy,
+    *,
+    since: bytes | None = None,
+    cores: int | None = None,
+    progress: Progress | None = None,
+) -> AuditReport:
+    """Audit a pack in a file.
+
+    Args:
+        since: an older checkpoint that the auditor has kept.
+        cores: how many processes share the work; as many as this one may use by default.
+
+    Raises:
+        NotFound: there is no such file.
+        DocumentError, VerificationError: as :func:`stayput.audit.examine.audit_pack`.
+    """
+    try:
+        source = path.open("rb")
+    except (FileNotFoundError, IsADirectoryError):
+        raise NotFound(
+            f"there is no file {path}", hint="make one with `stayput log pack FILE`"
+        ) from None
+    with source:
+        small = path.stat().st_size < WORKERS_FROM_BYTES
+        count = 1 if small else (cores or len(os.sched_getaffinity(0)))
+        with _no_collector(), _processes(count) as workers:
+            return audit_pack(source, policy, since=since, workers=workers, progress=progress)
+
+
+@contextlib.contextmanager
+def _no_collector() -> Iterator[None]:
+    """Records of an audit have no cycles; looking for some in millions of them takes long."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@contextlib.contextmanager
+def _processes(count: int) -> Iterator[Executor | None]:
+    if count < 2:
+        yield None
+        return
+    # Spawned, not forked: the command line may have threads by now.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(count, mp_context=context, initializer=gc.disable) as pool:
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+
 
 MAX_LOG_FILE_BYTES = 1 << 30
 """About half a million entries; a longer log wants another form."""

@@ -673,23 +673,30 @@ def _words(phase: ScenarioPhase | RunPhase) -> str:
 
 def signer_of(step: Step, members: Members) -> tuple[str, Role]:
     """Name and role of the party that has to have signed a step (clause L-2)."""
-    match step:
-        case ScenarioProposed(user=name) | RunOrdered(user=name):
-            return name, Role.USER
-        case (
-            ScenarioReviewed(holder=name)
-            | ScenarioRevoked(holder=name)
-            | StagingDestroyed(holder=name)
-            | Contributed(holder=name)
-        ):
-            return name, Role.HOLDER
-        case CountsChecked(checker=name) | ResultReleased(checker=name):
-            return name, Role.CHECKER
-        case RunFailed(party=name) | KeysRotated(member=name):
-            member = members.get(name)
-            return name, member.role if member is not None else Role.COORDINATOR
-        case _:
-            return members.coordinator.name, Role.COORDINATOR
+    named = _SIGNERS.get(type(step))
+    if named is None:
+        return members.coordinator.name, Role.COORDINATOR
+    field, role = named
+    name: str = getattr(step, field)
+    if role is not None:
+        return name, role
+    member = members.get(name)
+    return name, member.role if member is not None else Role.COORDINATOR
+
+
+_SIGNERS: dict[type, tuple[str, Role | None]] = {
+    ScenarioProposed: ("user", Role.USER),
+    RunOrdered: ("user", Role.USER),
+    ScenarioReviewed: ("holder", Role.HOLDER),
+    ScenarioRevoked: ("holder", Role.HOLDER),
+    StagingDestroyed: ("holder", Role.HOLDER),
+    Contributed: ("holder", Role.HOLDER),
+    CountsChecked: ("checker", Role.CHECKER),
+    ResultReleased: ("checker", Role.CHECKER),
+    RunFailed: ("party", None),
+    KeysRotated: ("member", None),
+}
+"""The field that names the signer, and its role; None: in whatever role that member has."""
 
 
 def verify_proposal(step: ScenarioProposed, scenario: Scenario) -> Scenario:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -54,6 +53,9 @@ _T = TypeVar("_T", str, tuple[str, ...])
 
 MAX_FINDINGS = 1000
 """Findings that are kept; a log with more is condemned by these."""
+
+
+_STANDS_WITH_ITS_RUN = (Contributed, SumFormed, CountsChecked)
 
 
 @dataclasses.dataclass(slots=True)
@@ -111,7 +113,7 @@ class Account:
         self._open: dict[bytes, None] = {}  # runs; insertion-ordered set
         self._stagings: dict[bytes, int] = {}
         self._roles: dict[str, str] = {}
-        self._meters: dict[str, Counter[str]] = {}
+        self._meters: dict[str, dict[str, int]] = {}
 
     def note(self, entry: int, step: Step, actor: str, role: Role) -> None:
         """Take the step that ``actor`` has signed as this entry."""
@@ -120,6 +122,8 @@ class Account:
         self.last = time
         self._roles.setdefault(actor, role.name.lower())
         self._file(step, Act(entry, time, actor, _reason(step)))
+        if isinstance(step, _STANDS_WITH_ITS_RUN):
+            return
         sentence = self._sentence(step, actor)
         if sentence:
             scenario, run = self._about(step)
@@ -181,7 +185,7 @@ class Account:
         """Per holder and data user, by name."""
         for party, role in sorted(self._roles.items()):
             if role in ("holder", "user"):
-                yield Metering(party, role, **self._meters.get(party, Counter()))
+                yield Metering(party, role, **self._meters.get(party, {}))
 
     # --- filing -----------------------------------------------------------------------------------
 
@@ -356,7 +360,9 @@ class Account:
             self._count(name, **{outcome: 1})
 
     def _count(self, party: str, **amounts: int) -> None:
-        self._meters.setdefault(party, Counter()).update(amounts)
+        meter = self._meters.setdefault(party, {})
+        for what, amount in amounts.items():
+            meter[what] = meter.get(what, 0) + amount
 
     def _find(
         self, entry: int, message: str, clause: str, severity: Severity = Severity.VIOLATION

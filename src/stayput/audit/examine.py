@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from typing import BinaryIO, Final
 
@@ -45,7 +45,7 @@ from stayput.audit.report import (
     Severity,
 )
 from stayput.crypto import signing
-from stayput.errors import DocumentError, StayputError
+from stayput.errors import DocumentError, StayputError, VerificationError
 from stayput.membership import Members
 from stayput.session import Admitted, signer_of
 from stayput.steps import ResultReleased
@@ -124,6 +124,14 @@ class _Release:
     participants: tuple[str, ...]
 
 
+@dataclasses.dataclass
+class _Note:
+    """A checkpoint: what it claims, and what a worker vouches for."""
+
+    claimed: Checkpoint | None
+    cosigned: CosignedNote | None
+
+
 class _Examination:
     def __init__(self, pack: Pack, policy: Policy) -> None:
         self._pack = pack
@@ -135,6 +143,7 @@ class _Examination:
         self._findings: list[Finding] = []
         self._first_members: Members | None = None
         self._expected: dict[int, list[tuple[str, bytes]]] = {}
+        self._proofs: dict[int, list[Proof | None]] = {}
         self._releases: dict[int, _Release] = {}
         self._releasing: set[str] = set()
         self._suspects: list[tuple[str, str]] = []
@@ -187,9 +196,11 @@ class _Examination:
     def work(self, group: Group) -> Work:
         """What can be read of a group without the log."""
         members = self._replay.session.members or self._first_members
-        notes = tuple(note for _, note in group.notes) + tuple(
-            proof.checkpoint for proof in map(_proof, group.proofs) if proof is not None
-        )
+        proofs = [_proof(data) for _, data in group.proofs]
+        self._proofs[group.index] = proofs
+        noted = [note for _, note in group.notes]
+        noted += [proof.checkpoint for proof in proofs if proof is not None]
+        notes = tuple(dict.fromkeys(noted))  # most releases of a group share one
         width = len(group.entries)
         if members is None:
             return Work(group.bundle, width, {}, notes, None)
@@ -201,9 +212,11 @@ class _Examination:
     def take(self, group: Group, work: Work, done: WorkDone) -> None:
         """Replay a group, then compare what stands with it."""
         self._take_tiles(group, done.leaves)
-        proofs = [_proof(one) for one in group.proofs]
-        sizes = {size for size, _ in group.notes}
-        sizes |= {claim.size for claim in map(_claim, proofs) if claim is not None}
+        notes = {
+            note: _Note(_claim(note), cosigned)
+            for note, cosigned in zip(work.notes, done.notes, strict=True)
+        }
+        sizes = {note.claimed.size for note in notes.values() if note.claimed is not None}
         roots = self._grow(group, done.leaves, sizes | self._expected.keys())
         for offset, entry in enumerate(group.entries):
             taken = self._replay.take(group.first + offset, entry, done.claims[offset])
@@ -213,12 +226,24 @@ class _Examination:
             for name, expected in self._expected.get(size, ()):
                 if root != expected:
                     self._find(f"{name} of {size} entries is of another history than the pack")
-        read = iter(done.notes)
-        for (size, note), cosigned in zip(group.notes, read, strict=False):
-            self._take_note(milestone_name(size), size, note, roots, work, cosigned)
+        self._take_notes(group, notes, roots, work)
+
+    def _take_notes(
+        self, group: Group, notes: dict[bytes, _Note], roots: dict[int, bytes], work: Work
+    ) -> None:
+        verified: dict[bytes, CosignedNote | StayputError] = {
+            data: self._verify_note(data, note, roots, work) for data, note in notes.items()
+        }
+        for size, data in group.notes:
+            cosigned = verified[data]
+            if isinstance(cosigned, StayputError):
+                self._find(cosigned.message, member=milestone_name(size))
+            elif cosigned.checkpoint.size != size:
+                found = f"a checkpoint of {cosigned.checkpoint.size} entries"
+                self._find(found, member=milestone_name(size))
+        proofs = self._proofs.pop(group.index)
         for (index, _), proof in zip(group.proofs, proofs, strict=True):
-            cosigned = next(read, None) if proof is not None else None
-            self._take_proof(index, proof, roots, work, cosigned)
+            self._take_proof(index, proof, verified)
 
     def _grow(self, group: Group, leaves: tuple[bytes, ...], sizes: set[int]) -> dict[int, bytes]:
         """Append leaves; the roots of those of ``sizes`` that are reached on the way."""
@@ -260,55 +285,40 @@ class _Examination:
 
     # --- checkpoints ------------------------------------------------------------------------------
 
-    def _take_note(
-        self,
-        member: str,
-        size: int,
-        note: bytes,
-        roots: dict[int, bytes],
-        work: Work,
-        cosigned: CosignedNote | None,
-    ) -> CosignedNote | None:
-        """A checkpoint of this log, signed, and of the very tree of these entries."""
+    def _verify_note(
+        self, data: bytes, note: _Note, roots: dict[int, bytes], work: Work
+    ) -> CosignedNote | StayputError:
+        """A checkpoint of this log, signed, and of the very tree of these entries; or why not."""
         session = self._replay.session
-        if session.members is None:
-            return None
-        keys = _note_keys(session.members_at(size))
+        if note.claimed is None or note.claimed.size not in roots or session.members is None:
+            return VerificationError("no checkpoint of a size that belongs here")
+        keys = _note_keys(session.members_at(note.claimed.size))
+        cosigned = note.cosigned
         try:
             if cosigned is None or keys != work.note_keys:
-                cosigned = keys.read(note)
+                cosigned = keys.read(data)
         except StayputError as error:
-            self._find(error.message, member=member)
-            return None
-        checkpoint = cosigned.checkpoint
-        if checkpoint.size != size or size not in roots:
-            self._find(f"a checkpoint of {checkpoint.size} entries", member=member)
-            return None
-        if checkpoint.root != roots[size]:
-            self._find(
-                "the log signed another history: evidence of a fork, keep the pack", member=member
-            )
-            return None
+            return error
+        if cosigned.checkpoint.root != roots[cosigned.checkpoint.size]:
+            return VerificationError("the log signed another history: evidence of a fork, keep it")
         return cosigned
 
     def _take_proof(
         self,
         index: int,
         proof: Proof | None,
-        roots: dict[int, bytes],
-        work: Work,
-        cosigned: CosignedNote | None,
+        verified: Mapping[bytes, CosignedNote | StayputError],
     ) -> None:
         member = proof_name(index)
-        claim = _claim(proof)
         release = self._releases.get(index)
-        if proof is None or claim is None or proof.index != index or release is None:
+        if proof is None or proof.index != index or release is None:
             self._find("not the proof of a released result", index, member=member)
             return
-        verified = self._take_note(member, claim.size, proof.checkpoint, roots, work, cosigned)
-        if verified is None:
+        cosigned = verified[proof.checkpoint]
+        if isinstance(cosigned, StayputError):
+            self._find(cosigned.message, index, member=member)
             return
-        checkpoint = verified.checkpoint
+        checkpoint = cosigned.checkpoint
         try:
             merkle.verify_inclusion(
                 release.leaf, index, checkpoint.size, list(proof.hashes), checkpoint.root
@@ -317,22 +327,13 @@ class _Examination:
             self._find(error.message, index, member=member)
             return
         needed = self._replay.session.members_at(checkpoint.size).cosigners(release.participants)
-        missing = [key.name for key in needed if key.public not in verified.keys]
+        missing = [key.name for key in needed if key.public not in cosigned.keys]
         if missing:
             listed = ", ".join(missing)
             self._find(f"released without the cosignature of {listed}", index, "W-1", member)
             return
         del self._releases[index]
         self._account.cover(release.run, checkpoint.size)
-        if checkpoint.size > index + 1:
-            self._findings.append(
-                Finding(
-                    Severity.NOTICE,
-                    f"cosigned by all its holders only with {checkpoint.size} entries",
-                    index,
-                    member=member,
-                )
-            )
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -424,16 +425,16 @@ def _above(tile: TileId) -> TileId:
     return dataclasses.replace(tile, level=tile.level + 1)
 
 
-def _proof(numbered: tuple[int, bytes]) -> Proof | None:
+def _proof(data: bytes) -> Proof | None:
     try:
-        return parse_proof(numbered[1])
+        return parse_proof(data)
     except DocumentError:
         return None
 
 
-def _claim(proof: Proof | None) -> Checkpoint | None:
+def _claim(note: bytes) -> Checkpoint | None:
     try:
-        return None if proof is None else claimed_checkpoint(proof.checkpoint)
+        return claimed_checkpoint(note)
     except DocumentError:
         return None
 

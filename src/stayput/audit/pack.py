@@ -27,7 +27,7 @@ import bisect
 import dataclasses
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO, Final
 
 from stayput.errors import DocumentError
@@ -114,6 +114,30 @@ def _upper_tiles(index: int, size: int) -> Iterator[TileId]:
             yield TileId(level, full - 1)
         elif width and done == size:
             yield TileId(level, full, width)
+
+
+def shared_notes(proven: Iterable[int], usable: Callable[[int], Sequence[int]]) -> dict[int, int]:
+    """In which checkpoint to prove each entry: few checkpoints for many entries.
+
+    A checkpoint is as good for an entry as any earlier one that has it.  So all entries of a group
+    are proven in the last usable checkpoint of that group, if there is one, else in the next.
+
+    Args:
+        proven: indices of entries.
+        usable: for an index, the sizes of the checkpoints that everybody concerned has cosigned,
+            in order.
+
+    Returns:
+        By index the size, without those that no usable checkpoint has.
+    """
+    chosen = {}
+    for index in proven:
+        sizes = usable(index)
+        first = bisect.bisect_right(sizes, index)
+        end = bisect.bisect_right(sizes, (index // TILE_WIDTH + 1) * TILE_WIDTH)
+        if first < len(sizes):
+            chosen[index] = sizes[max(first, end - 1)]
+    return chosen
 
 
 # --- writing --------------------------------------------------------------------------------------

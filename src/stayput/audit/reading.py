@@ -89,7 +89,7 @@ def _vouched(entry: bytes, keys: Mapping[str, bytes]) -> Claim | None:
         claim = read_claim(entry, keys)
     except StayputError:
         return None
-    return None if isinstance(claim.step, MemberList | KeysRotated) else claim
+    return None if isinstance(claim.step, (MemberList, KeysRotated)) else claim
 
 
 def _cosigned(note: bytes, keys: NoteKeys | None) -> CosignedNote | None:

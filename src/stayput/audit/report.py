@@ -162,8 +162,8 @@ class RunAccount:
 
     ``outcome`` is ``released``, ``failed`` or ``open``; ``reason`` is a code when it failed;
     ``ended`` is the act that ended it.  ``result`` is the digest of the released document, which
-    carries a nonce; ``cosigned_size`` the size of the smallest checkpoint given that contains the
-    release and that every participating holder has cosigned, 0 when there is none.
+    carries a nonce; ``cosigned_size`` the size of the checkpoint in which the release is proven and
+    that every participating holder has cosigned with both keys, 0 when there is none.
     """
 
     run: str

@@ -76,6 +76,7 @@ def verify_public_key(public: bytes) -> bytes:
     return public
 
 
+@functools.lru_cache(maxsize=1024)
 def fingerprint(public: bytes) -> str:
     """The first 16 hex digits of the SHA-256 of a public key: for people and key ids."""
     return hashlib.sha256(public).hexdigest()[:FINGERPRINT_CHARS]
@@ -199,11 +200,15 @@ def parse_envelope(data: bytes) -> Envelope:
     if match is None:
         _refuse_envelope(data)
         raise DocumentError("not an envelope")
-    payload, type_name, key_id, signature = (part.decode("ascii") for part in match.groups())
-    return Envelope(type_name, _unbase64(payload), key_id, _unbase64(signature), bytes(data))
+    payload, type_name, key_id, signature = match.groups()
+    try:
+        content, signed = _canonical(payload), _canonical(signature)
+    except binascii.Error:
+        raise DocumentError("not base64 text") from None
+    return Envelope(type_name.decode("ascii"), content, key_id.decode("ascii"), signed, bytes(data))
 
 
-_BASE64: Final = r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+_BASE64: Final = r"[A-Za-z0-9+/]*+={0,2}+"  # as far as that is seen at a glance
 _ENVELOPE: Final = re.compile(
     (
         rf'\{{"payload":"({_BASE64})","payloadType":"{re.escape(_PAYLOAD_TYPE)}'
@@ -239,10 +244,15 @@ def peek(envelope: Envelope, classes: Iterable[type]) -> Any:
     Raises:
         DocumentError: the type is none of ``classes``, or the payload is malformed.
     """
-    for cls in classes:
-        if documents.type_name(cls) == envelope.type_name:
-            return documents.parse(cls, envelope.payload)
-    raise DocumentError(f"a document of type {envelope.type_name} is not expected here")
+    cls = _by_type_name(tuple(classes)).get(envelope.type_name)
+    if cls is None:
+        raise DocumentError(f"a document of type {envelope.type_name} is not expected here")
+    return documents.parse(cls, envelope.payload)
+
+
+@functools.lru_cache(maxsize=64)
+def _by_type_name(classes: tuple[type, ...]) -> dict[str, type]:
+    return {documents.type_name(cls): cls for cls in classes}
 
 
 def verify(data: bytes, cls: type[D], public: bytes) -> Signed[D]:
@@ -299,9 +309,14 @@ def _unbase64(text: Any) -> bytes:
     if not isinstance(text, str):
         raise DocumentError("not base64 text")
     try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+        return _canonical(text.encode("ascii"))
+    except ValueError:  # also binascii.Error, UnicodeEncodeError
         raise DocumentError("not base64 text") from None
-    if _base64(data) != text:  # RFC 4648 §3.5: unused bits must be zero, or one envelope has many
+
+
+def _canonical(text: bytes) -> bytes:
+    data = binascii.a2b_base64(text, strict_mode=True)
+    # RFC 4648 §3.5: unused bits must be zero, or one envelope has many forms
+    if binascii.b2a_base64(data, newline=False) != text:
         raise DocumentError("the base64 text is not canonical")
     return data
