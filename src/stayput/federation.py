@@ -27,6 +27,7 @@ from stayput.scenario import Scenario
 from stayput.steps import Decision, Member, Role, Round, ScenarioReviewed
 from stayput.store.journal import Journal
 from stayput.store.ledger import STORAGE_KEY, Ledger
+from stayput.witness import Witness
 
 Clock = Callable[[], int]
 
@@ -72,8 +73,12 @@ class LocalLink:
     def submit_receipt(self, step: bytes) -> int:
         return self._core().submit_receipt(self._caller, step)
 
-    def submit_contribution(self, step: bytes, context: bytes, ciphertexts: bytes) -> int:
-        return self._core().submit_contribution(self._caller, step, context, ciphertexts)
+    def submit_contribution(
+        self, step: bytes, context: bytes, ciphertexts: bytes
+    ) -> int:
+        return self._core().submit_contribution(
+            self._caller, step, context, ciphertexts
+        )
 
     def get_contribution(self, run: bytes, round: Round, holder: str) -> bytes:
         return self._core().get_contribution(self._caller, run, round, holder)
@@ -102,7 +107,7 @@ class Federation:
 
     Args:
         root: an empty private folder.
-        holders, checker, user: names.
+        holders, checker, user, auditors: names.
         sources: for each holder, its sources by table name.
         stager: where all holders stage.
         clock: Unix seconds.
@@ -121,6 +126,7 @@ class Federation:
         clock: Clock = lambda: int(time.time()),
         paillier_bits: int = 3072,
         coordinator: str = "coordinator",
+        auditors: tuple[str, ...] = (),
         run_timeout: int = 600,
     ) -> None:
         self.root = root
@@ -133,13 +139,16 @@ class Federation:
             checker: Role.CHECKER,
             user: Role.USER,
             **dict.fromkeys(holders, Role.HOLDER),
+            **dict.fromkeys(auditors, Role.AUDITOR),
         }
         self.identities = {
             name: _identity(root / name, name, role, clock(), paillier_bits)
             for name, role in roles.items()
         }
         cards = [member_card(identity) for identity in self.identities.values()]
-        listed = form_member_list("rehearsal", cards, self._of(coordinator).signing_key, clock())
+        listed = form_member_list(
+            "rehearsal", cards, self._of(coordinator).signing_key, clock()
+        )
         self.members: Members = verify_member_list(listed, pinned=None)
         self.holders, self.checker_name, self.user_name = holders, checker, user
         self.coordinator_name = coordinator
@@ -147,6 +156,7 @@ class Federation:
         self._ledgers: dict[str, Ledger] = {}
         self.coordinator = self.start_coordinator()
         self.nodes = {name: self.start_node(name) for name in holders}
+        self.witnesses = {name: self.start_witness(name) for name in auditors}
         self.checker = self.start_checker()
         self.client = self.start_client()
 
@@ -200,6 +210,12 @@ class Federation:
             secrets.token_bytes,
         )
 
+    def start_witness(self, name: str) -> Witness:
+        """An auditor's witness over what its folder holds."""
+        journal = self.journal(name)
+        replica = Replica(self.members, journal)
+        return Witness(self._of(name), replica, journal, self.link(name), self.clock)
+
     def start_checker(self) -> Checker:
         """A checker over what its folder holds."""
         name = self.checker_name
@@ -229,7 +245,9 @@ class Federation:
         """Every holder approves, with the waivers that the scenario needs."""
         for name in self.holders:
             report = approval_report(scenario, name)
-            self._ledgers[name].approve(scenario.digest, report.digest, scenario.limits.runs)
+            self._ledgers[name].approve(
+                scenario.digest, report.digest, scenario.limits.runs
+            )
             step = ScenarioReviewed(
                 scenario=scenario.digest,
                 holder=name,
@@ -238,7 +256,9 @@ class Federation:
                 time=self.clock(),
                 waivers=required_waivers(scenario),
             )
-            self.link(name).review_scenario(signing.sign(step, self._of(name).signing_key))
+            self.link(name).review_scenario(
+                signing.sign(step, self._of(name).signing_key)
+            )
 
     def settle(self, *, rounds: int = 50) -> None:
         """Let everybody work until nobody has anything to do.
@@ -248,6 +268,7 @@ class Federation:
         """
         for _ in range(rounds):
             busy = [node.work() for node in self.nodes.values()]
+            busy += [witness.work() for witness in self.witnesses.values()]
             busy.append(self.checker.work())
             if not any(busy):
                 return
@@ -261,6 +282,10 @@ class Federation:
             ledger.close()
 
 
-def _identity(home: Path, name: str, role: Role, now: int, paillier_bits: int) -> Identity:
+def _identity(
+    home: Path, name: str, role: Role, now: int, paillier_bits: int
+) -> Identity:
     address = "127.0.0.1:1" if role is Role.COORDINATOR else ""
-    return create_identity(home, name, role, address=address, paillier_bits=paillier_bits, now=now)
+    return create_identity(
+        home, name, role, address=address, paillier_bits=paillier_bits, now=now
+    )
