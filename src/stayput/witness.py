@@ -160,6 +160,8 @@ class Witness:
         for key in keys:
             start = self._start(key, held.get(key.kind))
             for size in self._sizes(start, key.limit, quiet):
+                if not self._is_current(key, size):
+                    continue
                 line = cosign(self._text(size), key.name, key.key, time)
                 lines.setdefault(size, []).append(line)
                 after[key.kind] = Cosigned(size, self.replica.tree.root(size), time)
@@ -188,6 +190,12 @@ class Witness:
         sizes = milestones[max(first, last - MAX_MILESTONES) : last]
         newest = [limit] if quiet and limit > start and limit not in sizes[-1:] else []
         return sizes + newest
+
+    def _is_current(self, key: _Key, size: int) -> bool:
+        """Whether this is our key in the tree of that size: keys rotate (K-4)."""
+        member = self.replica.session.members_at(size).get(self._name)
+        public: bytes = getattr(member, f"{key.kind}_key", b"")
+        return public == key.key.public
 
     def _text(self, size: int) -> str:
         origin = self.replica.members.log_origin

@@ -35,6 +35,8 @@ NOW = 1_790_000_000
 class World(Federation):
     """A federation with a sealed scenario in which single answers can be bent."""
 
+    auditors: tuple[str, ...] = ()
+
     def __init__(self, root: Path, text: str = TEXT) -> None:
         self.stagers = {holder: TableStager(rows_of(holder)) for holder in HOLDERS}
         self.lies: dict[tuple[str, str], Callable[..., Any]] = {}
@@ -45,6 +47,7 @@ class World(Federation):
             checker="office",
             user="asker",
             coordinator="hub",
+            auditors=self.auditors,
             sources=sources(root),
             stager=lambda name: self.stagers[name],
             clock=lambda: NOW,

@@ -1,4 +1,4 @@
-"""Commands about what happened: log show, log verify, log export, wire."""
+"""Commands about what happened: log show, log verify, log export, log evidence, wire."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def register(app: typer.Typer) -> None:
     group.command("show")(show)
     group.command("verify")(verify)
     group.command("export")(export)
+    group.command("evidence")(evidence)
     consortium.register_log(group)
     app.add_typer(group, name="log")
     app.command()(wire)
@@ -127,6 +128,41 @@ def export(
         size = replica.size
     write_file(file, data)
     say(f"{size} entries and their checkpoint are in {file}")
+
+
+def evidence(
+    file: Annotated[Path | None, typer.Argument(help="File to write; shown if left out.")] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """What this party has kept that shows a forked or shortened log. Asks nobody."""
+    import contextlib
+
+    from stayput.evidence import MEANINGS, evidence_file
+    from stayput.identity import load_members
+    from stayput.store.journal import Journal
+    from stayput.tlog.checkpoint import claimed_checkpoint
+
+    members = load_members(home)
+    kept = ()
+    if (home / "journal.db").exists():
+        with contextlib.closing(Journal(home / "journal.db")) as journal:
+            kept = journal.evidence()
+    if not kept:
+        say("nothing was shown to this party that contradicts its copy of the log")
+        return
+    if file is not None:
+        write_file(file, evidence_file(kept, members))
+        say(f"{len(kept)} notes are in {file}: compare with the other members")
+        return
+    rows = [
+        (
+            MEANINGS[one.kind],
+            str(claimed_checkpoint(one.note).size),
+            str(claimed_checkpoint(one.held).size) if one.held else "0",
+        )
+        for one in kept
+    ]
+    put_table(("what happened", "size shown", "size held"), rows, numbers=frozenset({1, 2}))
 
 
 def wire(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
