@@ -1,9 +1,12 @@
 """The coordinator: orders the steps, adds ciphertexts it cannot read, holds nothing worth stealing.
 
-It admits each signed step through :mod:`stayput.session`, appends it to the log together with the
-documents it commits to (one transaction), signs the new checkpoint, and carries out its own two
-instructions: seal what everybody approved, add what everybody contributed.  Every call is
-idempotent: a step whose exact bytes are in the log already gets the same index again.
+It hands each signed step to :mod:`stayput.sequencer`, keeps the documents that steps commit to, and
+carries out its own two instructions: seal what everybody approved, add what everybody contributed.
+Every call is idempotent: a step whose exact bytes are in the log already gets the same index again.
+
+A document is on disk before the step that commits to it is in the log, under a key that holds the
+commitment.  So no step is without its document, and a document whose step was refused in the last
+moment harms nobody: nothing leads to it, and parts of runs that are not open are swept.
 
 It is trusted with availability and with the order of steps, nothing more: it has no key that opens
 a sum, it cannot forge another party's step, and parties verify its log by replaying it.
@@ -11,28 +14,33 @@ a sum, it cannot forge another party's step, and parties verify its log by repla
 Who may call what: reading the log, any member; a step, only its signer; a document, only the
 parties of its scenario (each method names them).  Everybody else gets the same refusal as for
 something that does not exist.
+
+Locks: ``log.lock`` for one moment of the session, then that of the running sums, then that of one
+sum; never the other way round.  Checking a large part holds only the last.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from stayput import documents
-from stayput.cosigning import CosignedNotes
 from stayput.crypto import signing
+from stayput.crypto.paillier import PublicKey
 from stayput.crypto.signing import SigningKey
-from stayput.encryption import Addition, Context, digest_ciphertexts
+from stayput.encryption import Addition, Context, EncryptedSum, digest_ciphertexts
 from stayput.errors import (
+    ConfigurationError,
     DocumentError,
     InvalidInput,
     NotFound,
     NotYet,
     PermissionDenied,
     RuleViolation,
+    Unavailable,
     VerificationError,
 )
 from stayput.link import LogPage
@@ -40,8 +48,10 @@ from stayput.membership import Members
 from stayput.plans import counts_context, plan_run, values_context
 from stayput.release import CellVerdict, RunOrder, sealed_digest
 from stayput.scenario import Scenario
+from stayput.sequencer import Sequencer
 from stayput.session import (
     Add,
+    Admitted,
     Instruction,
     RunState,
     Seal,
@@ -50,6 +60,7 @@ from stayput.session import (
     verify_proposal,
 )
 from stayput.steps import (
+    ID_BYTES,
     STEP_CLASSES,
     Contributed,
     CountsChecked,
@@ -71,16 +82,11 @@ from stayput.steps import (
     SumFormed,
 )
 from stayput.store.journal import Documents, Journal
-from stayput.tlog import merkle
-from stayput.tlog.checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint
 
 S = TypeVar("S", bound=Step)
 
-MAX_PAGE = 1000
-"""Entries in one page of the log."""
-
-MAX_PAGE_BYTES = 8 * 1024 * 1024
-"""Bytes in one page of the log, so that a page always fits a message."""
+_PROMPTS = (ScenarioReviewed, Contributed)
+"""Steps after which it may be the coordinator's turn."""
 
 
 class Coordinator:
@@ -89,12 +95,15 @@ class Coordinator:
     Args:
         members: the pinned member list.
         key: the coordinator's signing key; it also signs checkpoints.
-        journal: the log and the documents beside it.
+        journal: the documents beside the log.
+        folder: where the log is, apart from everything else.
         clock: Unix seconds.
         run_timeout: seconds without progress after which a run is failed.
 
     Raises:
-        VerificationError: the stored log is not the one the stored checkpoint was signed for.
+        VerificationError: the folder does not hold the log that its checkpoint was signed for.
+        ConfigurationError: the log is in use, or in a form that is not read any more.
+        Unavailable: the disk cannot be used now.
     """
 
     def __init__(
@@ -102,67 +111,69 @@ class Coordinator:
         members: Members,
         key: SigningKey,
         journal: Journal,
+        folder: Path,
         clock: Callable[[], int],
         *,
         run_timeout: int = 600,
     ) -> None:
+        if journal.read(0, 1):
+            raise ConfigurationError(
+                "this coordinator's log is in journal.db, where an early version kept it",
+                hint="such a log is not converted: keep the folder, and begin a new consortium",
+            )
         self._pinned = members
         self._key = key
         self._journal = journal
         self._clock = clock
         self._run_timeout = run_timeout
-        self._lock = threading.RLock()
-        self._session = Session()
-        self._tree = merkle.CompactRange()
-        self._positions: dict[bytes, int] = {}
-        self._cosigned = CosignedNotes(members.log_origin, key)
-        self._additions: dict[tuple[bytes, Round], _RunningSum] = {}
+        self._lock = threading.Lock()
+        self._sums: dict[tuple[bytes, Round], _RunningSum] = {}
         self._progress: dict[bytes, int] = {}
+        self._ended: set[bytes] = set()  # runs whose parts are still to be erased
+        self._at_work = False
+        self._interrupted = False
         self.on_append: Callable[[], None] = lambda: None
-        self._load()
+        self.log = Sequencer(members, key, folder)
+        try:
+            self._take_up()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give up the log's folder."""
+        self.log.close()
 
     # --- the log ----------------------------------------------------------------------------------
 
     @property
     def size(self) -> int:
         """Entries in the log."""
-        return self._session.size
+        return self.log.size
 
     @property
     def members(self) -> Members:
         """The members as of now: keys rotate."""
         return self._session.members or self._pinned
 
+    @property
+    def _session(self) -> Session:
+        return self.log.session
+
     def read_log(self, caller: Member, start: int, wait_ms: int = 0) -> LogPage:
         """Any member. ``wait_ms`` is the server's business; this answers at once."""
         del caller, wait_ms
-        with self._lock:
-            if start > self._session.size:
-                raise NotFound(f"the log has {self._session.size} entries")
-            entries = self._journal.read(start, MAX_PAGE)
-            checkpoint = self._journal.checkpoint()
-            cosigned = self._cosigned.page(start)
-        total = 0
-        for position, entry in enumerate(entries):
-            total += len(entry)
-            if (
-                total > MAX_PAGE_BYTES and position
-            ):  # a page that does not advance looks like a fork
-                entries = entries[:position]
-                break
-        return LogPage(start, entries, checkpoint, cosigned)
+        return LogPage(start, *self.log.page(start))
+
+    def read_tile(self, caller: Member, path: str) -> bytes:
+        """Any member: ``checkpoint``, or a tile or entry bundle (C2SP tlog-tiles) by its path."""
+        del caller
+        return self.log.read_public(path)
 
     def submit_cosignatures(self, caller: Member, notes: tuple[bytes, ...]) -> None:
         """A holder or auditor, of checkpoints of this log that it has verified."""
-        with self._lock:
-            merged = self._cosigned.merge(notes, self._session.members_at, caller.name)
-            if not merged:
-                return
-            self._journal.replace(
-                {("cosigned", size.to_bytes(8, "big")): note for size, note in merged.items()}
-            )
-            self._cosigned.believe(merged, self._session.members_at)
-        self.on_append()
+        if self.log.add_cosignatures(notes, caller.name):
+            self.on_append()
 
     def rotate_keys(self, caller: Member, step: bytes) -> int:
         """Any member but the coordinator, signed with the keys that it replaces."""
@@ -174,87 +185,60 @@ class Coordinator:
         Raises:
             RuleViolation: it is frozen already.
         """
-        with self._lock:
-            entry = signing.sign(LogFrozen(reason, self._clock()), self._key)
-            runs = self._session.open_runs()
-            index = self._append(entry)
-            for run in runs:
-                self._note_progress(run)
-            return index
+        return self.log.submit(signing.sign(LogFrozen(reason, self._clock()), self._key))
 
-    def read_tile(self, caller: Member, path: str) -> bytes:
-        """Any member."""
-        del caller
-        raise NotFound(f"the log publishes no {path[:80]}")
-
-    def _load(self) -> None:
-        checkpoint = self._journal.checkpoint()
-        if not checkpoint:
-            self._append(self._pinned.envelope)
-            return
-        for entry in self._journal.entries():
-            self._take(entry)
-        members = self.members
-        signed = verify_checkpoint(checkpoint, members.log_origin, members.log_verifier)
-        if signed.size != self._tree.size or signed.root != self._tree.root():
-            raise VerificationError(
-                "the stored log is not the one this coordinator signed",
-                hint="restore the whole folder from one backup; never mix files of two moments",
-            )
-        stored = {
-            int.from_bytes(key, "big"): self._journal.get("cosigned", key)
-            for key in self._journal.keys("cosigned")
-        }
-        self._cosigned.believe(stored, self._session.members_at)
+    def _take_up(self) -> None:
+        """Go on with what a log holds."""
         now = self._clock()
-        for run in self._session.open_runs():
-            self._progress[run] = now
-        self._carry_out()
+        self._progress = dict.fromkeys(self._session.open_runs(), now)
+        self._ended = {key[:ID_BYTES] for key in self._journal.keys("contribution")}
+        self._ended -= set(self._progress)
+        self.log.on_commit = self._committed
+        with self.log.lock:
+            self._erase_ended()
+            self._carry_out()
 
-    def _take(self, entry: bytes) -> None:
-        self._session.replay(entry)
-        self._positions[hashlib.sha256(entry).digest()] = self._tree.size
-        self._tree.append(merkle.leaf_hash(entry))
-        self._cosigned.append(merkle.leaf_hash(entry))
-
-    def _append(self, entry: bytes, stored: Documents | None = None) -> int:
-        """Admit, sign the new checkpoint, store it all durably, then believe it."""
-        admitted = self._session.admit(entry)
-        tree = self._tree.copy()
-        tree.append(merkle.leaf_hash(entry))
-        members = self.members
-        checkpoint = sign_checkpoint(
-            Checkpoint(members.log_origin, tree.size, tree.root()), self._key
-        )
-        self._journal.append(admitted.index, (entry,), checkpoint, stored)
-        self._session.apply(admitted)
-        self._tree = tree
-        self._cosigned.append(merkle.leaf_hash(entry))
-        self._positions[hashlib.sha256(entry).digest()] = admitted.index
-        run = getattr(admitted.step, "run", None)
-        if run is not None:
-            self._note_progress(run)
+    def _committed(self, admitted: Sequence[Admitted]) -> None:
+        """These steps are in the log; the log's lock is held."""
+        now = self._clock()
+        for one in admitted:
+            run = getattr(one.step, "run", None)
+            if run is not None:
+                self._progress[run] = now
+        self._close_sums()
+        self._erase_ended()
         self.on_append()
-        return admitted.index
+        if any(isinstance(one.step, _PROMPTS) for one in admitted):
+            self._carry_out()
 
-    def _note_progress(self, run: bytes) -> None:
-        if self._session.runs[run].over:
-            self._forget(run)
-        else:
-            self._progress[run] = self._clock()
+    def _close_sums(self) -> None:
+        """Runs that are over, whatever ended them: their ciphertexts are of no use to anybody."""
+        over = [run for run in self._progress if self._session.runs[run].over]
+        for run in over:
+            del self._progress[run]
+            for round in Round:
+                self._drop(run, round)
+        self._ended.update(over)
+
+    def _erase_ended(self) -> None:
+        with contextlib.suppress(Unavailable):  # a full disk: the next tick tries again
+            for run in tuple(self._ended):
+                self._journal.forget("contribution", run)
+                self._ended.discard(run)
 
     def _submit(
         self, caller: Member, entry: bytes, kind: type[Step], stored: Documents | None = None
     ) -> int:
-        """Append a caller's step and do what is then the coordinator's turn."""
-        with self._lock:
-            self._claim(caller, entry, kind)
-            known = self._positions.get(hashlib.sha256(entry).digest())
-            if known is not None:
-                return known
-            index = self._append(entry, stored)
-            self._carry_out()
-            return index
+        """Put a caller's step, and before it the documents it commits to, where they stay."""
+        self._claim(caller, entry, kind)
+        known = self.log.find(entry)
+        if known is not None:
+            return known
+        if stored:
+            with self.log.lock:
+                self._session.admit(entry)  # nothing is stored for a step that is refused anyway
+            self._journal.put_all(stored)
+        return self.log.submit(entry)
 
     def _claim(self, caller: Member, entry: bytes, kind: type[S]) -> S:
         """The step inside, if it is of this kind and by the caller (its signature comes later)."""
@@ -268,54 +252,83 @@ class Coordinator:
     # --- the coordinator's own turn ---------------------------------------------------------------
 
     def _carry_out(self) -> None:
-        """Carry out instructions until none is left; also what a crash interrupted."""
-        me = self.members.coordinator.name
-        while instruction := next(iter(self._session.instructions(me)), None):
-            self._obey(instruction)
+        """Carry out instructions until none is left; also what a crash interrupted.
+
+        The log's lock is held.  What the disk refuses now is carried out at the next tick.
+        """
+        if self._at_work:
+            return  # a step of our own: the loop below goes on
+        self._at_work = self._interrupted = True
+        try:
+            me = self.members.coordinator.name
+            while instruction := next(iter(self._session.instructions(me)), None):
+                self._obey(instruction)
+            self._interrupted = False
+        except Unavailable:
+            pass
+        finally:
+            self._at_work = False
 
     def _obey(self, instruction: Instruction) -> None:
         now = self._clock()
         match instruction:
             case Seal(scenario):
-                self._append(signing.sign(ScenarioSealed(scenario, now), self._key))
+                self._say(ScenarioSealed(scenario, now))
             case Add(run, round):
                 self._add(run, round, now)
             case _:
                 raise AssertionError(f"{instruction} is not the coordinator's")
 
+    def _say(self, step: Step) -> None:
+        """A step of our own. A step of somebody else's that comes first may have settled it."""
+        size = self._session.size
+        try:
+            self.log.submit(signing.sign(step, self._key))
+        except RuleViolation:
+            if self._session.size == size:
+                raise
+
     def _add(self, run: bytes, round: Round, now: int) -> None:
         state = self._session.runs[run]
+        logged = {name: part.ciphertexts for name, part in state.contributions[round].items()}
         try:
-            total = self._addition(run, round).addition.sum()
+            running = self._running(run, round)
+            if not running.holds(
+                logged
+            ):  # after a restart, or a part that was not logged after all
+                self._drop(run, round)
+                running = self._running(run, round)
+                for name, digest in logged.items():
+                    part = self._journal.get("contribution", _part_key(run, round, digest))
+                    running.add(name, digest, part)
+            total = running.sum()
         except (VerificationError, InvalidInput, RuleViolation, NotFound):
             # What is stored does not add up any more: that ends one run, not the coordinator.
             self._fail(run, FailureReason.INVARIANT_VIOLATED, now)
             return
-        parts = state.contributions[round]
         step = SumFormed(
             run=run,
             round=round,
             sum=total.digest,
-            contributions=tuple(parts[name].ciphertexts for name in state.ordered.participants),
+            contributions=tuple(logged[name] for name in state.ordered.participants),
             time=now,
         )
-        entry = signing.sign(step, self._key)
-        self._append(entry)
-        del self._additions[run, round]
+        self._say(step)
+        self._drop(run, round)
 
-    def _addition(self, run: bytes, round: Round) -> _RunningSum:
-        """The running sum of a round; after a restart rebuilt from the stored contributions."""
-        running = self._additions.get((run, round))
-        if running is None:
-            state = self._session.runs[run]
-            context = self._context(run, round)
-            checker = self.members.checker_key(state.checker)
-            running = _RunningSum(context, Addition(context, checker))
-            for holder in state.contributions[round]:
-                part = self._journal.get("contribution", _round_key(run, round, holder))
-                running.addition.add(holder, part)
-            self._additions[run, round] = running
-        return running
+    def _running(self, run: bytes, round: Round) -> _RunningSum:
+        """The running sum of a round."""
+        with self._lock:
+            running = self._sums.get((run, round))
+            if running is None:
+                checker = self.members.checker_key(self._session.runs[run].checker)
+                running = _RunningSum(self._context(run, round), checker)
+                self._sums[run, round] = running
+            return running
+
+    def _drop(self, run: bytes, round: Round) -> None:
+        with self._lock:
+            self._sums.pop((run, round), None)
 
     def _context(self, run: bytes, round: Round) -> Context:
         """What the parts of a round are bound to: it follows from the sealed text.
@@ -324,31 +337,34 @@ class Coordinator:
         """
         state = self._session.runs[run]
         scenario = documents.parse(Scenario, self._journal.get("scenario", state.ordered.scenario))
-        order = documents.parse(RunOrder, self._journal.get("order", run))
+        order = documents.parse(RunOrder, self._journal.get("order", run + state.ordered.order))
         planned = plan_run(scenario, order, state.ordered, self.members)
         if round is Round.COUNTS:
             return counts_context(planned)
-        verdict = documents.parse(CellVerdict, self._journal.get("verdict", run))
-        return values_context(planned, verdict)
+        if state.verdict is None:
+            raise NotYet("the counts are not judged yet")
+        judged = self._journal.get("verdict", run + state.verdict.verdict)
+        return values_context(planned, documents.parse(CellVerdict, judged))
 
     def tick(self) -> None:
-        """Fail runs in which somebody stayed away for longer than the timeout."""
-        with self._lock:
+        """Fail runs in which somebody stayed away too long; do what the disk refused before.
+
+        Raises:
+            Unavailable: it refuses again.
+        """
+        with self.log.lock:
             now = self._clock()
             for run in self._session.open_runs():
-                if now - self._progress.setdefault(run, now) > self._run_timeout:
+                late = now - self._progress.setdefault(run, now) > self._run_timeout
+                if late and not self._session.runs[run].over:
                     self._fail(run, FailureReason.TIMED_OUT, now)
+            self.log.tend()
+            self._erase_ended()
+            if self._interrupted:
+                self._carry_out()
 
     def _fail(self, run: bytes, reason: FailureReason, now: int) -> None:
-        step = RunFailed(run, self.members.coordinator.name, reason, now)
-        self._append(signing.sign(step, self._key))
-
-    def _forget(self, run: bytes) -> None:
-        """A run is over: its ciphertexts are of no use to anybody."""
-        self._progress.pop(run, None)
-        for round in Round:
-            self._additions.pop((run, round), None)
-        self._journal.forget("contribution", run)
+        self._say(RunFailed(run, self.members.coordinator.name, reason, now))
 
     # --- scenarios --------------------------------------------------------------------------------
 
@@ -362,11 +378,11 @@ class Coordinator:
 
     def get_scenario(self, caller: Member, scenario: bytes) -> bytes:
         """Parties of the scenario."""
-        with self._lock:
+        with self.log.lock:
             state = self._session.scenarios.get(scenario)
             if state is None or caller.name not in state.parties():
                 raise NotFound("no such scenario for this party")
-            return self._journal.get("scenario", scenario)
+        return self._journal.get("scenario", scenario)
 
     def review_scenario(self, caller: Member, step: bytes) -> int:
         """A holder of the scenario."""
@@ -388,13 +404,13 @@ class Coordinator:
             ordered.order,
         ):
             raise VerificationError("the order is not the one the step commits to")
-        return self._submit(caller, step, RunOrdered, {("order", ordered.run): order})
+        stored = {("order", ordered.run + ordered.order): order}
+        return self._submit(caller, step, RunOrdered, stored)
 
     def get_run_order(self, caller: Member, run: bytes) -> bytes:
         """Parties of the scenario."""
-        with self._lock:
-            self._run_of(run, caller)
-            return self._journal.get("order", run)
+        ordered = self._run_of(run, caller).ordered
+        return self._journal.get("order", run + ordered.order)
 
     def submit_receipt(self, caller: Member, step: bytes) -> int:
         """A participant of the run."""
@@ -408,41 +424,39 @@ class Coordinator:
         Each ciphertext is checked (range, gcd with the modulus, exact length) before it is added.
         """
         claimed = self._claim(caller, step, Contributed)
-        with self._lock:
-            known = self._positions.get(hashlib.sha256(step).digest())
-            if known is not None:
-                return known
-            self._run_of(claimed.run, caller)
-            admitted = self._session.admit(step)
-            running = self._addition(claimed.run, claimed.round)
-            bound_to = documents.encode(running.context), documents.digest(running.context)
-            if (context, claimed.context) != bound_to:
-                raise VerificationError("the contribution is bound to another run or key")
-            if digest_ciphertexts(ciphertexts) != claimed.ciphertexts:
-                raise VerificationError("the ciphertexts are not the ones that were signed")
-            running.addition.add(caller.name, ciphertexts)  # refuses what is no ciphertext (M-6)
-            key = _round_key(claimed.run, claimed.round, caller.name)
-            try:
-                index = self._append(admitted.entry, {("contribution", key): ciphertexts})
-            except BaseException:
-                # Not logged, so not part of the sum: build it again from what is stored.
-                del self._additions[claimed.run, claimed.round]
-                raise
-            self._carry_out()
-            return index
+        known = self.log.find(step)
+        if known is not None:
+            return known
+        run, round, digest = claimed.run, claimed.round, claimed.ciphertexts
+        with self.log.lock:
+            self._run_of(run, caller)
+            self._session.admit(step)  # nothing is computed for a step that is refused anyway
+        running = self._running(run, round)
+        if (context, claimed.context) != running.bound_to:
+            raise VerificationError("the contribution is bound to another run or key")
+        if digest_ciphertexts(ciphertexts) != digest:
+            raise VerificationError("the ciphertexts are not the ones that were signed")
+        running.add(caller.name, digest, ciphertexts)  # refuses what is no ciphertext (M-6)
+        try:
+            self._journal.put("contribution", _part_key(run, round, digest), ciphertexts)
+            return self.log.submit(step)
+        except BaseException:
+            self._drop(run, round)  # not logged, so not part of the sum: it is built again
+            raise
 
     def get_contribution(self, caller: Member, run: bytes, round: Round, holder: str) -> bytes:
-        """Checker and participants, who add the parts again (C-1, N-7); masked, they say
-        nothing."""
-        with self._lock:
-            state = self._run_of(run, caller)
-            adding = (state.checker, *state.ordered.participants)
-            if caller.name not in adding or holder not in state.ordered.participants:
-                raise NotFound("no such contribution for this party")
-            found = self._journal.find("contribution", _round_key(run, round, holder))
-        if found is None:
-            raise NotYet("this part is not here, or its run is over")
-        return found
+        """Checker and participants, who add the parts again (C-1, N-7), while the run is open;
+        masked, they say nothing."""
+        state = self._run_of(run, caller)
+        adding = (state.checker, *state.ordered.participants)
+        if caller.name not in adding or holder not in state.ordered.participants:
+            raise NotFound("no such contribution for this party")
+        part = state.contributions[round].get(holder)
+        if part is not None and not state.over:
+            found = self._journal.find("contribution", _part_key(run, round, part.ciphertexts))
+            if found is not None:
+                return found
+        raise NotYet("this part is not here, or its run is over")
 
     def submit_verdict(self, caller: Member, step: bytes, verdict: bytes) -> int:
         """The scenario's checker."""
@@ -450,18 +464,17 @@ class Coordinator:
         document = documents.parse(CellVerdict, verdict)
         if (document.run, documents.digest(document)) != (checked.run, checked.verdict):
             raise VerificationError("the verdict is not the one the step commits to")
-        return self._submit(caller, step, CountsChecked, {("verdict", checked.run): verdict})
+        stored = {("verdict", checked.run + checked.verdict): verdict}
+        return self._submit(caller, step, CountsChecked, stored)
 
     def get_verdict(self, caller: Member, run: bytes) -> bytes:
         """Participants and checker; the data user reads withheld cells in the result."""
-        with self._lock:
-            state = self._run_of(run, caller)
-            if caller.name == state.ordered.user:
-                raise NotFound("no such verdict for this party")
-            found = self._journal.find("verdict", run)
-        if found is None:
+        state = self._run_of(run, caller)
+        if caller.name == state.ordered.user:
+            raise NotFound("no such verdict for this party")
+        if state.verdict is None:
             raise NotYet("the counts are not judged yet")
-        return found
+        return self._journal.get("verdict", run + state.verdict.verdict)
 
     def submit_release(self, caller: Member, step: bytes) -> int:
         """The scenario's checker."""
@@ -469,22 +482,20 @@ class Coordinator:
 
     def deliver_result(self, caller: Member, run: bytes, sealed: bytes) -> None:
         """The scenario's checker, after the release is in the log."""
-        with self._lock:
-            state = self._run_of(run, caller)
-            if caller.name != state.checker or state.released is None:
-                raise NotFound("no such release by this party")
-            if sealed_digest(sealed) != state.released.sealed:
-                raise VerificationError("these bytes are not the released ones")
-            self._journal.put("result", run, sealed)
+        state = self._run_of(run, caller)
+        if caller.name != state.checker or state.released is None:
+            raise NotFound("no such release by this party")
+        if sealed_digest(sealed) != state.released.sealed:
+            raise VerificationError("these bytes are not the released ones")
+        self._journal.put("result", run, sealed)
         self.on_append()
 
     def fetch_result(self, caller: Member, run: bytes) -> bytes:
         """The data user who ordered the run, again and again."""
-        with self._lock:
-            state = self._run_of(run, caller)
-            if caller.name != state.ordered.user:
-                raise NotFound("no such result for this party")
-            found = self._journal.find("result", run)
+        state = self._run_of(run, caller)
+        if caller.name != state.ordered.user:
+            raise NotFound("no such result for this party")
+        found = self._journal.find("result", run)
         if found is None:
             raise NotYet("the result is not released yet")
         return found
@@ -495,19 +506,46 @@ class Coordinator:
 
     def _run_of(self, run: bytes, caller: Member) -> RunState:
         """The run, if the caller is a party of its scenario."""
-        state = self._session.runs.get(run)
-        if state is None or caller.name not in self._session.scenario_of(run).parties():
-            raise NotFound("no such run for this party")
-        return state
+        with self.log.lock:
+            state = self._session.runs.get(run)
+            if state is None or caller.name not in self._session.scenario_of(run).parties():
+                raise NotFound("no such run for this party")
+            return state
 
 
-@dataclasses.dataclass(frozen=True)
 class _RunningSum:
-    """The sum of a round as its parts arrive, and what all of them are bound to."""
+    """The sum of a round as its parts arrive, and what all of them are bound to.
 
-    context: Context
-    addition: Addition
+    A part is added before its step is in the log, so that what cannot be added is never logged;
+    :meth:`holds` says whether exactly the logged parts are in.
+    """
+
+    def __init__(self, context: Context, checker: PublicKey) -> None:
+        self.bound_to = documents.encode(context), documents.digest(context)
+        self._lock = threading.Lock()
+        self._addition = Addition(context, checker)
+        self._parts: dict[str, bytes] = {}
+
+    def add(self, holder: str, digest: bytes, ciphertexts: bytes) -> None:
+        """Add a part. A part that is in already (a repeated call) changes nothing.
+
+        Raises as :meth:`stayput.encryption.Addition.add`.
+        """
+        with self._lock:
+            if self._parts.get(holder) != digest:
+                self._addition.add(holder, ciphertexts)
+                self._parts[holder] = digest
+
+    def holds(self, logged: Mapping[str, bytes]) -> bool:
+        """Whether these parts are in, and no other."""
+        with self._lock:
+            return self._parts == logged
+
+    def sum(self) -> EncryptedSum:
+        """The encrypted sum. Raises as :meth:`stayput.encryption.Addition.sum`."""
+        with self._lock:
+            return self._addition.sum()
 
 
-def _round_key(run: bytes, round: Round, holder: str) -> bytes:
-    return run + bytes([round.value]) + holder.encode("ascii")
+def _part_key(run: bytes, round: Round, ciphertexts: bytes) -> bytes:
+    return run + bytes([round.value]) + ciphertexts

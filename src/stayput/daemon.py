@@ -5,9 +5,10 @@ keep asking; when the coordinator is away they wait with jittered backoff and sa
 that repeating cannot mend (a forked log, an altered file) ends the process with a message, because
 going on would hide it.
 
-Files of a home folder: ``identity.json`` and keys, ``members.json``, ``stayput.toml``,
-``journal.db`` (the log or its mirror), ``ledger.db`` (holders), ``wire.json`` (what went over this
-party's wire), ``staging/`` (empty but for a running staging process), ``daemon.lock``.
+Files of a home folder: ``identity.json`` and keys, ``members.json``, ``stayput.toml``, ``log/``
+(the coordinator's log), ``journal.db`` (documents, and everybody else's mirror of the log),
+``ledger.db`` (holders), ``wire.json`` (what went over this party's wire), ``staging/`` (empty but
+for a running staging process), ``daemon.lock``.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from stayput.rotation import finish_rotation
 from stayput.rpc import wire
 from stayput.rpc.client import GrpcLink
 from stayput.rpc.server import serve
+from stayput.sequencer import load_log
 from stayput.staging import StagingPool
 from stayput.steps import Role
 from stayput.store.journal import Journal, MemoryMirror
@@ -106,6 +108,8 @@ def connected(identity: Identity) -> Iterator[tuple[Replica, GrpcLink]]:
 
 
 def _mirror(home: Path) -> MemoryMirror:
+    if (home / "log").exists():  # the coordinator's own
+        return MemoryMirror(*load_log(home / "log"))
     if not (home / "journal.db").exists():
         return MemoryMirror()
     with contextlib.closing(Journal(home / "journal.db")) as journal:
@@ -190,19 +194,32 @@ def _stopping_on_signals() -> Iterator[None]:
 
 
 def _run_coordinator(home: Path, identity: Identity, members: Members, report: Report) -> None:
-    settings = load_settings(home).coordinator
-    journal = Journal(home / "journal.db")
-    core = Coordinator(
-        members,
-        identity.signing_key,
-        journal,
-        clock,
-        run_timeout=settings.run_timeout_seconds,
-    )
-    try:
+    with opened_coordinator(home, identity, members) as core:
+        for notice in core.log.notices:
+            report(notice)
         asyncio.run(_serve(home, core, identity, members, report))
-    finally:
-        journal.close()
+
+
+@contextlib.contextmanager
+def opened_coordinator(home: Path, identity: Identity, members: Members) -> Iterator[Coordinator]:
+    """The coordinator's core over its home folder: ``log/``, and documents in ``journal.db``.
+
+    Raises:
+        ConfigurationError: another process has the log.
+        VerificationError: the files do not stand.
+    """
+    settings = load_settings(home).coordinator
+    with contextlib.closing(Journal(home / "journal.db")) as journal:
+        core = Coordinator(
+            members,
+            identity.signing_key,
+            journal,
+            home / "log",
+            clock,
+            run_timeout=settings.run_timeout_seconds,
+        )
+        with contextlib.closing(core):
+            yield core
 
 
 async def _serve(

@@ -73,12 +73,8 @@ class LocalLink:
     def submit_receipt(self, step: bytes) -> int:
         return self._core().submit_receipt(self._caller, step)
 
-    def submit_contribution(
-        self, step: bytes, context: bytes, ciphertexts: bytes
-    ) -> int:
-        return self._core().submit_contribution(
-            self._caller, step, context, ciphertexts
-        )
+    def submit_contribution(self, step: bytes, context: bytes, ciphertexts: bytes) -> int:
+        return self._core().submit_contribution(self._caller, step, context, ciphertexts)
 
     def get_contribution(self, run: bytes, round: Round, holder: str) -> bytes:
         return self._core().get_contribution(self._caller, run, round, holder)
@@ -146,14 +142,13 @@ class Federation:
             for name, role in roles.items()
         }
         cards = [member_card(identity) for identity in self.identities.values()]
-        listed = form_member_list(
-            "rehearsal", cards, self._of(coordinator).signing_key, clock()
-        )
+        listed = form_member_list("rehearsal", cards, self._of(coordinator).signing_key, clock())
         self.members: Members = verify_member_list(listed, pinned=None)
         self.holders, self.checker_name, self.user_name = holders, checker, user
         self.coordinator_name = coordinator
         self._journals: dict[str, Journal] = {}
         self._ledgers: dict[str, Ledger] = {}
+        self._started = False
         self.coordinator = self.start_coordinator()
         self.nodes = {name: self.start_node(name) for name in holders}
         self.witnesses = {name: self.start_witness(name) for name in auditors}
@@ -186,13 +181,17 @@ class Federation:
 
     def start_coordinator(self) -> Coordinator:
         """A coordinator over what its folder holds."""
+        if self._started:
+            self.coordinator.close()
         self.coordinator = Coordinator(
             self.members,
             self._of(self.coordinator_name).signing_key,
             self.journal(self.coordinator_name),
+            self.root / self.coordinator_name / "log",
             self.clock,
             run_timeout=self.run_timeout,
         )
+        self._started = True
         return self.coordinator
 
     def start_node(self, name: str) -> Node:
@@ -245,9 +244,7 @@ class Federation:
         """Every holder approves, with the waivers that the scenario needs."""
         for name in self.holders:
             report = approval_report(scenario, name)
-            self._ledgers[name].approve(
-                scenario.digest, report.digest, scenario.limits.runs
-            )
+            self._ledgers[name].approve(scenario.digest, report.digest, scenario.limits.runs)
             step = ScenarioReviewed(
                 scenario=scenario.digest,
                 holder=name,
@@ -256,9 +253,7 @@ class Federation:
                 time=self.clock(),
                 waivers=required_waivers(scenario),
             )
-            self.link(name).review_scenario(
-                signing.sign(step, self._of(name).signing_key)
-            )
+            self.link(name).review_scenario(signing.sign(step, self._of(name).signing_key))
 
     def settle(self, *, rounds: int = 50) -> None:
         """Let everybody work until nobody has anything to do.
@@ -276,16 +271,13 @@ class Federation:
 
     def close(self) -> None:
         """Close all files."""
+        self.coordinator.close()
         for journal in self._journals.values():
             journal.close()
         for ledger in self._ledgers.values():
             ledger.close()
 
 
-def _identity(
-    home: Path, name: str, role: Role, now: int, paillier_bits: int
-) -> Identity:
+def _identity(home: Path, name: str, role: Role, now: int, paillier_bits: int) -> Identity:
     address = "127.0.0.1:1" if role is Role.COORDINATOR else ""
-    return create_identity(
-        home, name, role, address=address, paillier_bits=paillier_bits, now=now
-    )
+    return create_identity(home, name, role, address=address, paillier_bits=paillier_bits, now=now)

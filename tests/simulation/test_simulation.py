@@ -44,11 +44,11 @@ class World:
 
     def verify_promises(self) -> Session:
         """What must hold at every moment."""
-        journal = self.federation._journals[self.federation.coordinator_name]
-        log = list(journal.entries())
+        kept = self.federation.coordinator.log
+        log = list(kept.entries())
         assert log[: len(self.log)] == self.log, "history was rewritten"
         self.log = log
-        report = verify_log(log, journal.checkpoint(), self.federation.members)
+        report = verify_log(log, kept.checkpoint, self.federation.members)
         assert report.finding is None, report.finding
         releases = Counter(s.run for s in report.steps if isinstance(s, ResultReleased))
         assert all(count == 1 for count in releases.values()), "released twice"
