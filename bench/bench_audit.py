@@ -28,11 +28,11 @@ from typing import Any
 
 from nacl.bindings import crypto_sign_open
 
-from stayput.audit.pack import shared_notes, write_pack
+from stayput.audit.pack import write_pack
 from stayput.crypto import signing
 from stayput.identity import create_identity, member_card
-from stayput.log_file import audit_file
 from stayput.membership import form_member_list, verify_member_list
+from stayput.pack_file import audit_file
 from stayput.steps import (
     Contributed,
     CountsChecked,
@@ -58,6 +58,7 @@ from stayput.tlog.checkpoint import Checkpoint, sign_checkpoint
 from stayput.tlog.cosignature import cosign
 from stayput.tlog.note import add_signatures
 from stayput.tlog.policy import all_of, parse_policy
+from stayput.tlog.tiles import TILE_WIDTH
 
 NOW = 1_790_000_000
 HOLDERS = ("north", "south", "west")
@@ -124,8 +125,8 @@ def make(folder: Path, entries: int, cores: int) -> None:
             log += batch[: max(0, entries - len(log))]
             say(f"{len(log):,} entries signed", number)
         released = [index for index, entry in enumerate(log) if b"v1.ResultReleased" in entry]
-        milestones = [index + 1 for index in released]
-        chosen = shared_notes(released, lambda _: milestones)
+        newest = {index // TILE_WIDTH: index + 1 for index in released}
+        chosen = {index: newest[index // TILE_WIDTH] for index in released}
         tree = merkle.CompactRange()
         roots = {}
         for size in sorted({*chosen.values(), len(log)}):

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import enum
 import fcntl
 import importlib.resources
 import os
@@ -32,7 +31,7 @@ from typing import IO
 
 from pyarrow import parquet
 
-from stayput.audit import verify_log, verify_release
+from stayput.audit import verify_release
 from stayput.config import add_source
 from stayput.crypto.cores import Progress
 from stayput.errors import ConfigurationError, StayputError, VerificationError
@@ -44,10 +43,11 @@ from stayput.identity import (
     parse_address,
     save_members,
 )
-from stayput.log_file import parse_log_file
 from stayput.membership import form_member_list
+from stayput.pack_file import audit_file
 from stayput.pooled import Comparison, compare_with_pooled
-from stayput.steps import Outcome, Role, StagingDestroyed
+from stayput.steps import Role
+from stayput.tlog.policy import parse_policy
 from stayput.traffic import party_traffic
 
 SCENARIO = "nyc-delays"
@@ -72,6 +72,7 @@ RUNS: tuple[tuple[str, dict[str, str]], ...] = (
 MARKER = ".stayput-demo"
 MARKER_TEXT = "A demonstration of stayput made this folder; the next one deletes it.\n"
 LOG_NAME = "daemon.log"
+PACK, POLICY = "log.pack", "log.policy"
 PIDS = "daemons.txt"
 
 START_SECONDS = 60.0
@@ -134,7 +135,8 @@ def run_demo(
         with _daemons(stage):
             _propose_and_approve(stage)
             _run_statements(stage)
-            stage.show("log", "export", str(directory / AUDITOR / "log.jsonl"), of=AUDITOR)
+            stage.show("log", "pack", str(directory / AUDITOR / PACK), of=AUDITOR)
+            stage.show("log", "policy", str(directory / AUDITOR / POLICY), of=AUDITOR)
         tell("")
         tell("All daemons are stopped. What follows asks nobody: it reads files.")
         _show_wire(stage)
@@ -185,12 +187,15 @@ class _Stage:
         return self.directory / name
 
     def shown(self, *words: str, of: str) -> str:
-        return f"$ {self.program} {' '.join(words)} --home {self.home(of)}"
+        return f"$ {self.program} {' '.join((*words, *self._home(of)))}"
+
+    def _home(self, of: str) -> tuple[str, ...]:
+        return ("--home", str(self.home(of))) if of else ()
 
     def begin(self, *words: str, of: str) -> subprocess.Popen[str]:
-        """Start a command of a party."""
+        """Start a command of a party; of nobody if ``of`` is empty."""
         return subprocess.Popen(  # noqa: S603 - this program
-            [*_python(), *words, "--home", str(self.home(of))],
+            [*_python(), *words, *self._home(of)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -457,42 +462,39 @@ def _show_wire(stage: _Stage) -> None:
 
 def _verify_offline(stage: _Stage) -> tuple[int, int]:
     """The log and every release, by the auditor; entries of the log and deletion receipts."""
-    log = stage.directory / AUDITOR / "log.jsonl"
-    receipts = _show_receipts(stage, log)
+    pack, policy = (stage.directory / AUDITOR / name for name in (PACK, POLICY))
+    receipts = _show_receipts(stage, pack, policy)
     stage.heading("The auditor verifies log and releases offline")
     bundles = [str(stage.directory / "results" / f"{name}.json") for name, _ in RUNS]
     stage.show_all(
         [
-            (AUDITOR, ("log", "verify", "--file", str(log))),
+            ("", ("audit", str(pack), "--policy", str(policy))),
             *((AUDITOR, ("verify", bundle)) for bundle in bundles),
         ]
     )
     return receipts
 
 
-def _show_receipts(stage: _Stage, log: Path) -> tuple[int, int]:
-    entries, checkpoint = parse_log_file(log.read_bytes())
-    report = verify_log(entries, checkpoint, load_members(stage.home(AUDITOR)))
-    receipts = [step for step in report.steps if isinstance(step, StagingDestroyed)]
+def _show_receipts(stage: _Stage, pack: Path, policy: Path) -> tuple[int, int]:
+    report = audit_file(pack, parse_policy(policy.read_bytes()))
     stage.heading("Deletion receipts, from the log")
-    for one in receipts:
-        took = f"within {max(1, one.ended - one.started)} s"
-        failed = "".join(f", FAILED {check.name}" for check in one.failed)
+    for one in report.receipts:
+        failed = "".join(f", FAILED {check.upper()}" for check in one.failed)
         stage.tell(
-            f"  run {one.run.hex()[:12]}  {one.holder}  {one.outcome.name} {took},"
-            f" {len(one.passed)} checks passed{failed}"
+            f"  run {one.run[:12]}  {one.holder}  {one.outcome.upper()} "
+            f"within {max(1, one.seconds)} s, {len(one.passed)} checks passed{failed}"
         )
-    passed = set.intersection(*(set(one.passed) for one in receipts))
-    not_covered = set.union(*(set(one.not_covered) for one in receipts))
+    passed = set.intersection(*(set(one.passed) for one in report.receipts))
+    not_covered = set[str]().union(*(one.not_covered for one in report.receipts))
     stage.tell_wrapped("  passed by all: ", _names(passed))
     stage.tell_wrapped("  not covered:   ", _names(not_covered))
-    if any(one.outcome is not Outcome.DESTROYED for one in receipts):
+    if any(one.outcome != "destroyed" for one in report.receipts):
         raise VerificationError("a holder could not show that staged rows were destroyed")
-    return report.size, len(receipts)
+    return report.log.size, len(report.receipts)
 
 
-def _names(codes: Iterable[enum.Enum]) -> str:
-    return ", ".join(code.name for code in sorted(codes, key=lambda code: int(code.value)))
+def _names(codes: Iterable[str]) -> str:
+    return ", ".join(sorted(code.upper() for code in codes))
 
 
 def _compare(stage: _Stage) -> tuple[Comparison, ...]:

@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import time
+import zipfile
 from pathlib import Path
 
 import pets
@@ -281,16 +282,13 @@ def test_a_revocation_needs_no_coordinator_to_stop_the_own_node(
 # --- history --------------------------------------------------------------------------------------
 
 
-def test_the_log_live_and_exported(stayput: Stayput, live: Federation, sealed: str) -> None:
+def test_the_log_live(stayput: Stayput, live: Federation, sealed: str) -> None:
     office = live.root / "office"
     run = stayput("run", sealed, "numbers", home=live.root / "asker").err.split()[1]
-    assert stayput("log", "export", "log.jsonl", home=office).code == 0
     there = stayput("log", "verify", "--json", home=office).json
-    offline = stayput("log", "verify", "--json", "--file", "log.jsonl", home=office).json
-    assert there == offline
     assert there["finding"] is None
     assert there["steps"]["MemberList"] == 1
-    entries = stayput("log", "show", "--file", "log.jsonl", "--json", home=office).json
+    entries = stayput("log", "show", "--json", home=office).json
     assert len(entries) == there["size"]
     assert {one["step"] for one in entries} <= {cls.__name__ for cls in STEP_CLASSES}
 
@@ -302,38 +300,52 @@ def test_the_log_live_and_exported(stayput: Stayput, live: Federation, sealed: s
     assert "root" in stayput("log", "verify", home=office).out
 
 
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (lambda lines: [*lines[:-1]], "not the"),
-        (lambda lines: [lines[0], lines[1], lines[3], lines[2], *lines[4:]], ""),
-        (lambda lines: [lines[0], *lines[2:]], "entry 0"),
-        (lambda lines: [*lines, lines[-1]], ""),
-    ],
-    ids=["cut", "swapped", "headless", "repeated"],
-)
-def test_an_altered_log_does_not_stand(
-    change: object, says: str, stayput: Stayput, live: Federation
+def test_an_audit_needs_a_pack_and_a_policy_and_nobody(
+    stayput: Stayput, live: Federation, sealed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    propose(stayput, live, f"alter-{time.monotonic_ns()}")
-    office = live.root / "office"
-    stayput("log", "export", "log.jsonl", home=office)
-    lines = Path("log.jsonl").read_bytes().splitlines(keepends=True)
-    Path("altered.jsonl").write_bytes(b"".join(change(lines)))  # type: ignore[operator]
-    outcome = stayput("log", "verify", "--file", "altered.jsonl", home=office)
+    run = stayput("run", sealed, "numbers", home=live.root / "asker").err.split()[1]
+    home = live.root / "reviewer" if (live.root / "reviewer").exists() else live.root / "asker"
+    assert stayput("log", "pack", "log.pack", home=home).code == 0
+    assert stayput("log", "policy", "log.policy", home=home).code == 0
+    kept = stayput("log", "checkpoint", "-o", "kept", home=home)
+    assert kept.code == 0
+
+    def nobody(*_: object, **__: object) -> None:
+        raise AssertionError("an audit connects to nobody")
+
+    monkeypatch.setattr("stayput.connecting.GrpcLink", nobody)
+    words = ("audit", "log.pack", "--policy", "log.policy")
+    shown = stayput(*words)
+    assert shown.code == 0, shown.err
+    assert shown.out.startswith("PASS: the log ")
+    assert f"releases the checked result of run {run[:12]}" in shown.out
+    report = stayput(*words, "--json", "--html", "page.html", "--crate", "crate.zip").json
+    assert report["verdict"] == "pass"
+    assert report["findings"] == []
+    assert run in "".join(one["run"] for one in report["runs"] if one["outcome"] == "released")
+    assert Path("page.html").read_bytes().startswith(b"<!doctype html>")
+    assert zipfile.is_zipfile("crate.zip")
+
+    bent = bytearray(Path("log.pack").read_bytes())
+    bent[len(bent) // 2] ^= 1
+    Path("bent.pack").write_bytes(bent)
+    outcome = stayput("audit", "bent.pack", "--policy", "log.policy")
     assert outcome.code == 1
+    assert outcome.out.startswith("FAIL")
     assert "does not stand" in outcome.err
-    assert says in outcome.err
-    assert "obey" not in outcome.out
 
 
-@pytest.mark.parametrize("data", [b"", b"{}\n", b"nonsense", b'{"checkpoint":1}\n{}\n'])
-def test_what_is_no_log_file_says_so(data: bytes, stayput: Stayput, live: Federation) -> None:
-    Path("log.jsonl").write_bytes(data)
-    outcome = stayput("log", "verify", "--file", "log.jsonl", home=live.root / "office")
+def test_what_is_no_pack_or_no_policy_says_so(stayput: Stayput, live: Federation) -> None:
+    Path("policy").write_bytes(b"quorum none\n")
+    Path("no.pack").write_bytes(b"nonsense")
+    outcome = stayput("audit", "no.pack", "--policy", "policy")
     assert outcome.code == 1
-    assert "not an exported log" in outcome.err
-    assert "stayput log export" in outcome.err
+    assert "the log alone can show two histories" in outcome.err
+    assert stayput("log", "policy", "log.policy", home=live.root / "office").code == 0
+    for file in ("no.pack", "missing.pack"):
+        outcome = stayput("audit", file, "--policy", "log.policy")
+        assert outcome.code == 1
+        assert "stayput log pack" in outcome.err or "cut off" in outcome.err
 
 
 def test_questions_to_the_log_that_make_no_sense(stayput: Stayput, live: Federation) -> None:
@@ -341,9 +353,6 @@ def test_questions_to_the_log_that_make_no_sense(stayput: Stayput, live: Federat
     outcome = stayput("log", "show", "--kind", "Coffee", home=office)
     assert outcome.code == 1
     assert "StagingDestroyed" in outcome.err
-    outcome = stayput("log", "verify", "--fingerprint", "00" * 32, home=office)
-    assert outcome.code == 1
-    assert "--file" in outcome.err
 
 
 def test_the_wire_of_commands_adds_up(

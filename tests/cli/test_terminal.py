@@ -69,8 +69,8 @@ def test_all_commands_of_the_house_are_there() -> None:
         "source add", "source list", "source describe",
         "scenario check", "scenario propose", "scenario list", "scenario show",
         "pending", "report", "approve", "refuse", "revoke", "node notes",
-        "run", "result", "verify", "rehearse", "log show", "log verify", "log export", "wire",
-        "demo",
+        "run", "result", "verify", "rehearse", "rotate", "log show", "log verify", "log pack",
+        "log policy", "log evidence", "log checkpoint", "log freeze", "audit", "wire", "demo",
     }  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def test_all_commands_of_the_house_are_there() -> None:
     [
         "members", "source list", "scenario check", "scenario list", "scenario show", "pending",
         "report", "node notes", "run", "result", "verify", "rehearse", "log show", "log verify",
-        "wire", "demo",
+        "audit", "wire", "demo",
     ],
 )  # fmt: skip
 def test_what_prints_a_table_prints_json(words: str) -> None:

@@ -30,7 +30,6 @@ from stayput.audit.pack import (
     CHECKPOINT_NAME,
     Group,
     Pack,
-    claimed_checkpoint,
     milestone_name,
     proof_name,
 )
@@ -50,7 +49,7 @@ from stayput.membership import Members
 from stayput.session import Admitted, signer_of
 from stayput.steps import ResultReleased
 from stayput.tlog import merkle
-from stayput.tlog.checkpoint import Checkpoint, CosignedCheckpoint
+from stayput.tlog.checkpoint import Checkpoint, CosignedCheckpoint, claimed_checkpoint
 from stayput.tlog.note import verify_note
 from stayput.tlog.policy import Policy, verify_all, verify_unsplittable
 from stayput.tlog.proof import Proof, parse_proof

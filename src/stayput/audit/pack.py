@@ -27,13 +27,13 @@ import bisect
 import dataclasses
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO, Final
 
 from stayput.errors import DocumentError
 from stayput.tlog import merkle, tiles
-from stayput.tlog.checkpoint import Checkpoint, parse_checkpoint_text
-from stayput.tlog.note import MAX_NOTE_BYTES, add_signatures
+from stayput.tlog.checkpoint import claimed_checkpoint
+from stayput.tlog.note import MAX_NOTE_BYTES
 from stayput.tlog.proof import MAX_PROOF_BYTES, Proof
 from stayput.tlog.tiles import ENTRIES, TILE_WIDTH, TileId
 
@@ -91,17 +91,6 @@ def proof_name(index: int) -> str:
     return f"proofs/{index}"
 
 
-def claimed_checkpoint(note: bytes) -> Checkpoint:
-    """What a well-formed note says about a log. Nobody's word: no signature is verified.
-
-    Raises:
-        DocumentError: not the note of a checkpoint.
-    """
-    add_signatures(note, ())  # refuses what is no note
-    text, _, _ = note.rpartition(b"\n\n")
-    return parse_checkpoint_text(text.decode("utf-8") + "\n")
-
-
 def _upper_tiles(index: int, size: int) -> Iterator[TileId]:
     """The tiles above level 0 that stand with group ``index`` of a log of ``size`` entries."""
     done = min((index + 1) * TILE_WIDTH, size)
@@ -114,30 +103,6 @@ def _upper_tiles(index: int, size: int) -> Iterator[TileId]:
             yield TileId(level, full - 1)
         elif width and done == size:
             yield TileId(level, full, width)
-
-
-def shared_notes(proven: Iterable[int], usable: Callable[[int], Sequence[int]]) -> dict[int, int]:
-    """In which checkpoint to prove each entry: few checkpoints for many entries.
-
-    A checkpoint is as good for an entry as any earlier one that has it.  So all entries of a group
-    are proven in the last usable checkpoint of that group, if there is one, else in the next.
-
-    Args:
-        proven: indices of entries.
-        usable: for an index, the sizes of the checkpoints that everybody concerned has cosigned,
-            in order.
-
-    Returns:
-        By index the size, without those that no usable checkpoint has.
-    """
-    chosen = {}
-    for index in proven:
-        sizes = usable(index)
-        first = bisect.bisect_right(sizes, index)
-        end = bisect.bisect_right(sizes, (index // TILE_WIDTH + 1) * TILE_WIDTH)
-        if first < len(sizes):
-            chosen[index] = sizes[max(first, end - 1)]
-    return chosen
 
 
 # --- writing --------------------------------------------------------------------------------------

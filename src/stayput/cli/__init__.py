@@ -26,7 +26,16 @@ from typing import Annotated
 import typer
 
 from stayput import __version__
-from stayput.cli import consortium, demonstration, history, holder, runs, scenarios, sources
+from stayput.cli import (
+    auditing,
+    consortium,
+    demonstration,
+    history,
+    holder,
+    runs,
+    scenarios,
+    sources,
+)
 from stayput.cli.terminal import complain
 from stayput.errors import ScenarioError, SqlError, StayputError
 
@@ -43,7 +52,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for module in (consortium, sources, scenarios, holder, runs, history, demonstration):
+for module in (consortium, sources, scenarios, holder, runs, history, auditing, demonstration):
     module.register(app)
 
 
@@ -66,7 +75,7 @@ def _stayput(
     Join:              init, card, consortium form, join, members, start
     Have data:         source, pending, report, approve, refuse, revoke, node notes
     Ask:               scenario, rehearse, run, result
-    Verify:            verify, log, wire
+    Verify:            verify, log, audit, wire
     """
 
 

@@ -1,4 +1,4 @@
-"""Commands about what happened: log show, log verify, log export, log evidence, wire."""
+"""Commands about what happened: log show, log verify, log evidence, wire."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stayput.cli import consortium
+from stayput.cli import auditing, consortium
 from stayput.cli.opening import members_from, opened
 from stayput.cli.scenarios import moment
 from stayput.cli.terminal import (
@@ -19,7 +19,6 @@ from stayput.cli.terminal import (
     put,
     put_json,
     put_table,
-    read_file,
     say,
     write_file,
 )
@@ -30,22 +29,14 @@ if TYPE_CHECKING:
     from stayput.membership import Members
     from stayput.steps import Step
 
-LogFile = Annotated[Path | None, typer.Option("--file", help="An exported log; asks nobody.")]
-MembersFile = Annotated[
-    Path | None, typer.Option(help="Member list for --file; the joined one if left out.")
-]
-Fingerprint = Annotated[
-    str, typer.Option(metavar="HEX", help="What the list's fingerprint has to be.")
-]
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(help="Read and verify the transparency log.", rich_markup_mode=None)
     group.command("show")(show)
     group.command("verify")(verify)
-    group.command("export")(export)
     group.command("evidence")(evidence)
+    auditing.register_log(group)
     consortium.register_log(group)
     app.add_typer(group, name="log")
     app.command()(wire)
@@ -56,9 +47,6 @@ def show(
         str, typer.Option(metavar="STEP", help="Only these, such as StagingDestroyed.")
     ] = "",
     run: Annotated[str, typer.Option(metavar="RUN", help="Only of this run.")] = "",
-    file: LogFile = None,
-    members: MembersFile = None,
-    fingerprint: Fingerprint = "",
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
@@ -68,7 +56,7 @@ def show(
     kinds = {one.__name__ for one in STEP_CLASSES}
     if kind and kind not in kinds:
         raise InvalidInput(f"there is no step {kind!r}", hint="steps: " + ", ".join(sorted(kinds)))
-    report, listed, entries = _replayed(home, file, members, fingerprint)
+    report, listed, entries = _replayed(home)
     chosen = [
         (index, step)
         for index, step in enumerate(report.steps)
@@ -84,14 +72,11 @@ def show(
 
 
 def verify(
-    file: LogFile = None,
-    members: MembersFile = None,
-    fingerprint: Fingerprint = "",
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Replay the whole log and report the first entry that the rules refuse."""
-    report, listed, _ = _replayed(home, file, members, fingerprint)
+    report, listed, _ = _replayed(home)
     finding = report.finding
     if as_json:
         put_json(
@@ -116,20 +101,6 @@ def verify(
     _require_no_finding(report)
 
 
-def export(
-    file: Annotated[Path, typer.Argument(help="File to write: one JSON object a line.")],
-    home: Home = DEFAULT_HOME,
-) -> None:
-    """Write the whole verified log to a file, for whoever wants to verify it offline."""
-    from stayput.log_file import log_file
-
-    with opened(home) as (_, replica, _link):
-        data = log_file(replica.entries, replica.checkpoint)
-        size = replica.size
-    write_file(file, data)
-    say(f"{size} entries and their checkpoint are in {file}")
-
-
 def evidence(
     file: Annotated[Path | None, typer.Argument(help="File to write; shown if left out.")] = None,
     home: Home = DEFAULT_HOME,
@@ -139,11 +110,11 @@ def evidence(
 
     from stayput.evidence import MEANINGS, evidence_file
     from stayput.identity import load_members
-    from stayput.store.journal import Journal
+    from stayput.store.journal import Journal, Kept
     from stayput.tlog.checkpoint import claimed_checkpoint
 
     members = load_members(home)
-    kept = ()
+    kept: tuple[Kept, ...] = ()
     if (home / "journal.db").exists():
         with contextlib.closing(Journal(home / "journal.db")) as journal:
             kept = journal.evidence()
@@ -197,25 +168,13 @@ def wire(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
 # --- replaying ------------------------------------------------------------------------------------
 
 
-def _replayed(
-    home: Path, file: Path | None, members: Path | None, fingerprint: str
-) -> tuple[LogReport, Members, tuple[bytes, ...]]:
-    """The log from a file, else from the coordinator, replayed from its bytes alone."""
+def _replayed(home: Path) -> tuple[LogReport, Members, tuple[bytes, ...]]:
+    """The log as this party holds it now, replayed from its bytes alone."""
     from stayput.audit import verify_log
-    from stayput.log_file import parse_log_file
 
-    if file is not None:
-        listed = members_from(home, members, fingerprint)
-        entries, checkpoint = parse_log_file(read_file(file))
-    else:
-        if members is not None or fingerprint:
-            raise InvalidInput(
-                "--members and --fingerprint go with --file",
-                hint="the live log is verified against the member list that --home has joined",
-            )
-        listed = members_from(home, None, "")
-        with opened(home) as (_, replica, _link):
-            entries, checkpoint = tuple(replica.entries), replica.checkpoint
+    listed = members_from(home, None, "")
+    with opened(home) as (_, replica, _link):
+        entries, checkpoint = tuple(replica.entries), replica.checkpoint
     return verify_log(entries, checkpoint, listed), listed, entries
 
 
@@ -225,7 +184,7 @@ def _require_no_finding(report: LogReport) -> None:
         raise VerificationError(
             f"the log does not stand: entry {report.finding.entry}: "
             f"{report.finding.message}{clause}",
-            hint="keep the file as evidence, and compare checkpoints with the other members",
+            hint="keep what you hold as evidence, and compare checkpoints with the other members",
         )
 
 
