@@ -74,13 +74,12 @@ def rotate(
     erase_former_keys(identity)
     pending = pending_rotation(identity)
     if pending is None:
-        following = draw_next(identity, now=clock(), progress=progress)
-        time = clock()
-        step = signing.sign(
-            KeysRotated(identity.name, member_card(following), time), identity.signing_key
-        )
         with connect(identity) as (replica, _):
-            replica.session.admit(step)  # in words, before anything is written
+            replica.session.require_idle(identity.name)  # before minutes of drawing
+            following = draw_next(identity, now=clock(), progress=progress)
+            announced = KeysRotated(identity.name, member_card(following), clock())
+            step = signing.sign(announced, identity.signing_key)
+            replica.session.admit(step)  # before anything is written
         begin_rotation(following, step)
     else:
         following, step = pending

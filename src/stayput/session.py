@@ -378,6 +378,22 @@ class Session:
             since = first
         return since
 
+    def require_idle(self, name: str) -> None:
+        """A member takes part in no open run, so that its keys may change.
+
+        Raises:
+            RuleViolation: it does (clause K-3).
+        """
+        for run_id in self._open_runs:
+            run = self.runs[run_id]
+            if name in (run.ordered.user, run.checker, *run.ordered.participants):
+                raise RuleViolation(
+                    f"{name} takes part in an open run",
+                    clause="K-3",
+                    hint="its keys are in the masks, sums and seals of the run: wait until it is "
+                    "over, or fail it",
+                )
+
     # --- who has to do what -----------------------------------------------------------------------
 
     def instructions(self, party: str) -> Iterator[Instruction]:
@@ -581,16 +597,7 @@ class Session:
         changed = self._known_members().rotated(step.card, step.time)
         if changed[step.member] == self._known_members()[step.member]:
             raise RuleViolation("the card is another member's", clause="K-1")
-        for run_id in self._open_runs:
-            run = self.runs[run_id]
-            involved = (run.ordered.user, run.checker, *run.ordered.participants)
-            if step.member in involved:
-                raise RuleViolation(
-                    f"{step.member} takes part in an open run",
-                    clause="K-3",
-                    hint="its keys are in the masks, sums and seals of the run: wait until it is "
-                    "over, or fail it",
-                )
+        self.require_idle(step.member)
 
     def _rule_frozen(self, step: LogFrozen) -> None:
         pass  # L-2 says who; whatever is open ends with it
