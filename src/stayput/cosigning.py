@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from stayput.errors import VerificationError
 from stayput.link import NOTES_PER_PAGE
@@ -34,9 +34,9 @@ from stayput.steps import (
 from stayput.tlog import merkle
 from stayput.tlog.checkpoint import (
     Checkpoint,
+    CosignedCheckpoint,
     claimed_checkpoint,
     sign_checkpoint,
-    verify_checkpoint,
     verify_cosigned,
 )
 from stayput.tlog.note import Signer, add_signatures, verify_note
@@ -83,17 +83,13 @@ class CosignedNotes:
         tree: of the log; it grows with it.
     """
 
-    def __init__(self, origin: str, key: Signer, tree: merkle.Tree | None = None) -> None:
+    def __init__(self, origin: str, key: Signer, tree: merkle.Tree) -> None:
         self._origin = origin
         self._key = key
-        self._tree = merkle.Tree() if tree is None else tree
+        self._tree = tree
         self._notes: dict[int, bytes] = {}
         self._sizes: list[int] = []
         self._newest: dict[str, int] = {}
-
-    def append(self, leaf: bytes) -> None:
-        """The log has one more entry, of this leaf hash."""
-        self._tree.append(leaf)
 
     def merge(
         self, notes: Iterable[bytes], members_at: MembersAt, caller: str
@@ -138,33 +134,37 @@ class CosignedNotes:
         """Take the note that was stored for a size.
 
         Raises:
-            DocumentError, VerificationError: not such a note of this log, or a line in it does not
-                hold.
+            DocumentError, VerificationError: not, byte for byte, a note that :meth:`merge` made.
         """
-        verifier = members_at(1).log_verifier
-        checkpoint = verify_checkpoint(data, self._origin, verifier)
+        checkpoint = claimed_checkpoint(data)
         if checkpoint.size != size:
-            raise VerificationError(
-                f"the checkpoint is of {checkpoint.size} entries, not of {size}"
-            )
+            raise VerificationError(f"the checkpoint is of size {checkpoint.size}, not {size}")
         self._require_ours(checkpoint)
-        self.believe({size: data}, members_at)
+        found = self._verify(size, data, members_at)
+        if add_signatures(self._signed(checkpoint), found.lines) != data:
+            raise VerificationError("a line in it is of nobody who cosigns")
+        self._take(size, data, found)
 
     def believe(self, notes: Mapping[int, bytes], members_at: MembersAt) -> None:
-        """Take notes that are stored."""
+        """Take notes that :meth:`merge` made and that are stored."""
         for size, data in notes.items():
-            if size not in self._notes:
-                bisect.insort(self._sizes, size)
-            self._notes[size] = data
-            members = members_at(size)
-            found = verify_cosigned(data, self._origin, members.log_verifier, members.cosigners())
-            for name in found.times:
-                self._newest[name] = max(size, self._newest.get(name, 0))
+            self._take(size, data, self._verify(size, data, members_at))
+
+    def _verify(self, size: int, data: bytes, members_at: MembersAt) -> CosignedCheckpoint:
+        members = members_at(size)
+        return verify_cosigned(data, self._origin, members.log_verifier, members.cosigners())
+
+    def _take(self, size: int, data: bytes, found: CosignedCheckpoint) -> None:
+        if size not in self._notes:
+            bisect.insort(self._sizes, size)
+        self._notes[size] = data
+        for name in found.times:
+            self._newest[name] = max(size, self._newest.get(name, 0))
 
     def page(self, start: int) -> tuple[bytes, ...]:
         """For every cosigner's key its newest note, and the first few above ``start``, by size."""
         first = bisect.bisect_right(self._sizes, start)
-        sizes = {*self._newest.values(), *self._sizes[first : first + NOTES_PER_PAGE]}
+        sizes = {*self.newest, *self._sizes[first : first + NOTES_PER_PAGE]}
         return tuple(self._notes[size] for size in sorted(sizes))
 
     def note(self, size: int) -> bytes:
@@ -176,10 +176,10 @@ class CosignedNotes:
         known = self._notes.get(size)
         return known or self._signed(Checkpoint(self._origin, size, self._tree.root(size)))
 
-    def surplus(self, milestones: Container[int]) -> tuple[int, ...]:
-        """Sizes that are no milestone, and the newest of no key any more."""
-        newest = set(self._newest.values())
-        return tuple(s for s in self._notes if s not in milestones and s not in newest)
+    @property
+    def newest(self) -> frozenset[int]:
+        """The sizes that are the newest of some key."""
+        return frozenset(self._newest.values())
 
     def forget(self, size: int) -> None:
         """Drop the note of a size."""

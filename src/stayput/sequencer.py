@@ -194,7 +194,9 @@ class Sequencer:
         return admitted
 
     def _load_notes(self) -> None:
-        for size, path in self._note_files.files().items():
+        files = self._note_files.files()
+        self._passing = files.keys() - self._milestones  # notes that go when they are not newest
+        for size, path in files.items():
             try:
                 self._notes.load(size, path.read_bytes(), self.session.members_at)
             except (DocumentError, VerificationError) as error:
@@ -399,14 +401,17 @@ class Sequencer:
             Unavailable: the disk cannot be used now; some may be stored.
         """
         with self.lock:
+            self._cover()  # nobody else can have seen more
             members_at = self.session.members_at
             merged = self._notes.merge(notes, members_at, cosigner)
             for size, note in merged.items():
                 self._note_files.put(size, note)
                 self._notes.believe({size: note}, members_at)
-            for size in self._notes.surplus(self._milestones):
+            self._passing.update(merged.keys() - self._milestones)
+            for size in self._passing - self._notes.newest:
                 self._note_files.drop(size)
                 self._notes.forget(size)
+                self._passing.discard(size)
         return bool(merged)
 
     def cosigned(self, start: int = 0) -> tuple[bytes, ...]:
