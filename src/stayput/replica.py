@@ -20,7 +20,7 @@ import bisect
 from collections.abc import Iterable, Iterator
 
 from stayput.cosigning import Standing, is_milestone
-from stayput.errors import DocumentError, RuleViolation, VerificationError
+from stayput.errors import DocumentError, NotFound, RuleViolation, VerificationError
 from stayput.link import CoordinatorLink, LogPage
 from stayput.membership import Members
 from stayput.session import Instruction, Session
@@ -169,7 +169,7 @@ class Replica:
         pending: list[bytes] = []
         while True:
             start = self.size + len(pending)
-            page = link.read_log(start, 0 if pending else wait_ms, self._known)
+            page = self._read(link, start, 0 if pending else wait_ms)
             checkpoint = self._open_checkpoint(page)
             pending.extend(page.entries)
             if self.size + len(pending) >= checkpoint.size or not page.entries:
@@ -181,6 +181,13 @@ class Replica:
         cosigned = self._take_notes(page)
         self._known = page.cosigned_digest
         return bool(pending) or cosigned
+
+    def _read(self, link: CoordinatorLink, start: int, wait_ms: int) -> LogPage:
+        try:
+            return link.read_log(start, wait_ms, self._known)
+        except NotFound:
+            self._open_checkpoint(link.read_log(0, 0))  # a log shorter than ours is evidence
+            raise
 
     def _grow(self, fresh: tuple[bytes, ...], checkpoint: Checkpoint, signed: bytes) -> None:
         self._verify_growth(fresh, checkpoint, signed)

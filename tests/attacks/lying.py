@@ -40,6 +40,7 @@ class World(Federation):
     def __init__(self, root: Path, text: str = TEXT) -> None:
         self.stagers = {holder: TableStager(rows_of(holder)) for holder in HOLDERS}
         self.lies: dict[tuple[str, str], Callable[..., Any]] = {}
+        self.instead: dict[tuple[str, str], Callable[..., Any]] = {}
         self.contexts: list[bytes] = []
         super().__init__(
             root,
@@ -119,6 +120,9 @@ class LyingLink:
 
         def answer(*arguments: Any, **named: Any) -> Any:
             lie = self._world.lies.get((self._name, call))
+            instead = self._world.instead.get((self._name, call))
+            if instead is not None:
+                return instead(*arguments, **named)
             if call == "submit_contribution":
                 self._world.contexts.append(arguments[1])
             found = honest(*arguments, **named)
