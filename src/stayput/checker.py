@@ -13,8 +13,9 @@ noise, which :func:`stayput.disclosure.verify_counts` refuses (clauses C-1 … C
 6. it opens a sum only when every participant has cosigned the log with exactly that sum, and hands
    over a result only when they have cosigned its release (C-6).
 
-Opened counts live in memory for the length of a run; on disk are only the verdict, and the result
-encrypted to the data user.
+Opened counts live in memory for the length of a run.  On disk are the verdict with its reasons, the
+result encrypted to the data user, and of each run the counts that passed: a later answer of the
+same scenario must not give away, as a total, a cell that an earlier one withheld.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from stayput.crypto import sealing, signing
 from stayput.crypto.paillier import PrivateKey
 from stayput.disclosure import (
     OpenedCounts,
+    Reason,
+    Reasons,
     check_counts,
     check_values,
     passes,
@@ -54,12 +57,14 @@ from stayput.plans import (
 from stayput.release import (
     CellVerdict,
     CheckedResult,
+    RunOrder,
     cell_verdict,
     seal_info,
     sealed_digest,
 )
 from stayput.replica import Replica
 from stayput.runs import fetch_plan, verify_sum
+from stayput.scenario import Scenario
 from stayput.session import Judge, Release
 from stayput.steps import CountsChecked, FailureReason, ResultReleased, Round, RunFailed
 from stayput.store.journal import Journal
@@ -157,18 +162,67 @@ class Checker:
         verdict = self._journal.find("verdict", run)
         step = self._journal.find("verdict-step", run)
         if verdict is None or step is None:
-            scenario, _, plan = fetch_plan(self._link, self.replica, run)
+            scenario, order, plan = fetch_plan(self._link, self.replica, run)
             opened = self._open_counts(run, plan)
             reasons = check_counts(plan.bound.plan, opened, scenario.output)
+            reasons, answer = self._beside_earlier(scenario, order, plan, opened, reasons)
             document = cell_verdict(run, passes(reasons), self._random(32))
             checked = CountsChecked(
                 run, self._identity.name, documents.digest(document), self._clock()
             )
             verdict = documents.encode(document)
             step = signing.sign(checked, self._identity.signing_key)
-            self._journal.put_all({("verdict", run): verdict, ("verdict-step", run): step})
+            self._journal.put_all(
+                {
+                    ("verdict", run): verdict,
+                    ("verdict-step", run): step,
+                    ("reasons", run): reasons.tobytes(),
+                    ("answer", run): answer,
+                }
+            )
         self.report(f"run {run.hex()[:8]}: counts judged")
         self._link.submit_verdict(step, verdict)
+
+    def _beside_earlier(
+        self,
+        scenario: Scenario,
+        order: RunOrder,
+        plan: RunPlan,
+        opened: OpenedCounts,
+        reasons: Reasons,
+    ) -> tuple[Reasons, bytes]:
+        """The reasons, with cells withheld so that no small cell of this or of an earlier answer of
+        the scenario follows from totals; and this answer, for the next ones."""
+        # The solver behind it takes half a second to load, which only a checker has to spend.
+        from stayput.disclosure import tables  # noqa: PLC0415
+
+        earlier = []
+        for run, state in self.replica.session.runs.items():
+            if state.ordered.scenario == scenario.digest and not (
+                state.over and not state.released
+            ):
+                kept = self._journal.find("answer", run)
+                if kept is not None:
+                    earlier.append(tables.recall(kept, scenario))
+
+        def answer(found: Reasons) -> tables.Answer:
+            kept = passes(found)[:, : len(plan.bound.plan.counts)].tolist()
+            return tables.Answer(plan.bound, opened.counts, kept)
+
+        least = scenario.output.min_count
+        reasons = tables.withhold_derivable(answer(reasons), earlier, reasons, least)
+        return reasons, tables.remember(order, answer(reasons))
+
+    def reasons(self, run: bytes) -> list[list[Reason]]:
+        """Why each measure of each cell of a judged run is withheld; for the checker's own people.
+
+        Raises:
+            NotFound: it was not judged here.
+        """
+        verdict = documents.parse(CellVerdict, self._journal.get("verdict", run))
+        found = [Reason(code) for code in self._journal.get("reasons", run)]
+        wide = verdict.measures
+        return [found[i : i + wide] for i in range(0, len(found), wide)]
 
     def _open_counts(self, run: bytes, plan: RunPlan) -> OpenedCounts:
         """Counts of a run, opened once; again after a restart, since they are never on disk."""
@@ -209,7 +263,11 @@ class Checker:
         else:
             values = [[] for _ in counts]
         verify_values(plan.bound.plan, counts, values)
-        kept &= passes(check_values(plan.bound.plan, counts, values, scenario.output))
+        late = check_values(plan.bound.plan, counts, values, scenario.output)
+        kept &= passes(late)
+        first = self._journal.find("reasons", run) or bytes(late.size)
+        merged = bytes(a or b for a, b in zip(first, late.tobytes(), strict=True))
+        self._journal.replace({("reasons", run): merged})
         result = CheckedResult(
             run=run,
             scenario=scenario.digest,

@@ -10,17 +10,19 @@ disclosure rules but sanity: sums that no honest data within the declared bounds
 run (clause C-3).  Masks turn a missing, foreign or altered part into uniform noise, which fails
 here.
 
-Not here: differencing over statements and runs.
+What follows from totals of several answers is :mod:`stayput.disclosure.tables`; it loads a solver,
+so only the checker imports it.  Not here: differencing over statements with other conditions.
 """
 
 from stayput.disclosure.dominance import dominated
 from stayput.disclosure.invariants import verify_counts, verify_values
 from stayput.disclosure.opened import OpenedCounts
-from stayput.disclosure.verdict import Reason, check_counts, check_values, passes
+from stayput.disclosure.verdict import Reason, Reasons, check_counts, check_values, passes
 
 __all__ = [
     "OpenedCounts",
     "Reason",
+    "Reasons",
     "check_counts",
     "check_values",
     "dominated",

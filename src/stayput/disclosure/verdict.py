@@ -42,6 +42,7 @@ class Reason(enum.IntEnum):
     ONE_CATEGORY = 10  # nearly all people of a group are in one category
     FEW_FREEDOM = 11  # a product sum of too few rows for a correlation
     ALL_EQUAL = 12  # every row has the same value
+    DERIVABLE = 13  # with it, a withheld cell would follow from totals
 
 
 def check_counts(plan: Plan, opened: OpenedCounts, policy: OutputPolicy) -> Reasons:
