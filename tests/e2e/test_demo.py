@@ -231,11 +231,17 @@ def test_a_daemon_that_outlived_its_demonstration_is_named(
 def test_a_command_that_fails_is_shown_with_what_it_wrote(
     tmp_path: Path, nothing: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = "import sys; print('no luck', file=sys.stderr); sys.exit(3)"
+    program = """
+import runpy, sys
+if sys.argv[1] == "start":
+    runpy.run_module("stayput", run_name="__main__")
+print("no luck", file=sys.stderr)
+sys.exit(3)
+"""
     monkeypatch.setattr(demo, "_python", lambda: [sys.executable, "-c", program])
     with pytest.raises(demo.DemoFailure, match="no luck") as caught:
         run_demo(tmp_path / "here", nothing.append)
-    assert "init city-statistics-office" in caught.value.message
+    assert "scenario propose" in caught.value.message
     assert "daemon.log" in caught.value.hint
 
 

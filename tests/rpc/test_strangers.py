@@ -200,7 +200,7 @@ def test_an_expired_certificate_is_told_before_dialling(aged: Consortium) -> Non
         with pytest.raises(ConfigurationError) as refused:
             server.link("north")
         assert str(refused.value) == "the certificate of north has expired"
-        assert "new identity" in refused.value.hint
+        assert "successor log" in refused.value.hint
 
 
 def test_an_expired_certificate_does_not_get_in(aged: Consortium) -> None:
