@@ -86,10 +86,13 @@ def read_exactly(disk: Disk, descriptor: int, length: int, offset: int) -> bytes
 
 
 def make_folder(disk: Disk, path: Path, mode: int = PRIVATE_FOLDER) -> None:
-    """Make a folder, durably, if it is not there. OSError."""
+    """Make a folder if it is not there; either way its name is durable afterwards. OSError.
+
+    Also one that is there may have been made a moment ago by a call that failed before the sync.
+    """
     if not path.is_dir():
         disk.mkdir(path, mode)
-        sync_folder(disk, path.parent)
+    sync_folder(disk, path.parent)
 
 
 def sync_folder(disk: Disk, path: Path) -> None:
