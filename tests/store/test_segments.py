@@ -47,7 +47,7 @@ def filled(folder: Path) -> Path:
     return folder
 
 
-# --- appending and reading --------------------------------------------------------------------------
+# --- appending and reading ------------------------------------------------------------------------
 
 
 def test_entries_come_back_exactly_and_in_order(filled: Path) -> None:
@@ -132,7 +132,7 @@ def test_whatever_is_appended_is_there_when_opened_again(
     segments.close()
 
 
-# --- damage -----------------------------------------------------------------------------------------
+# --- damage ---------------------------------------------------------------------------------------
 
 
 def test_every_flipped_byte_of_every_file_is_found_and_its_file_named(filled: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_link_in_the_place_of_a_file_is_not_followed(filled: Path, tmp_path: P
         opened(filled, 12)
 
 
-# --- torn tails -------------------------------------------------------------------------------------
+# --- torn tails -----------------------------------------------------------------------------------
 
 
 def last_batch(folder: Path) -> tuple[Path, int]:
@@ -281,7 +281,7 @@ def test_a_torn_record_before_a_later_file_is_damage_even_if_nobody_was_told(fil
         opened(filled, 0)
 
 
-# --- disks that fail --------------------------------------------------------------------------------
+# --- disks that fail ------------------------------------------------------------------------------
 
 
 BATCHES = ((0,), (1, 2, 3), (4,), (5, 6), (7, 8, 9), (10,))
@@ -366,6 +366,7 @@ def test_a_real_full_disk(tmp_path: Path) -> None:
     signal = pytest.importorskip("signal")
     pid = os.fork()
     if pid == 0:  # the limit is one of the process
+        code = 2
         try:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             segments = opened(tmp_path / "segments", size=10_000_000)
@@ -374,14 +375,14 @@ def test_a_real_full_disk(tmp_path: Path) -> None:
             for _ in range(3):
                 with pytest.raises(Unavailable, match="File too large"):
                     segments.append([b"x" * 2000] * 3)
-            os._exit(0 if segments.append([b"second"]) == 1 else 1)
-        except BaseException:
-            os._exit(2)
+            code = 0 if segments.append([b"second"]) == 1 else 1
+        finally:
+            os._exit(code)
     assert os.waitpid(pid, 0)[1] == 0
     assert list(opened(tmp_path / "segments", 2).entries()) == [b"first", b"second"]
 
 
-# --- a process that is killed -----------------------------------------------------------------------
+# --- a process that is killed ---------------------------------------------------------------------
 
 
 def kill_while_it_writes(folder: Path, moment: float) -> int:
