@@ -540,6 +540,8 @@ def _values(column: Column) -> str:
         return f"{len(column.levels)} levels"
     if column.type is ColumnType.BOOLEAN:
         return "true, false"
+    if column.identifier is not None:
+        return f"identifier, {column.identifier.kind.name.lower()}"
     low, high = _bounds(column)
     return f"{low} to {high}"
 

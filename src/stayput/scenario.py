@@ -39,6 +39,14 @@ MAX_TEXT = 4_000  # purpose and descriptions: what a person reads before signing
 MAX_SQL = 20_000
 END_OF_TIME = 253_402_300_800  # the year 10000, which no calendar library writes
 
+_SEPARATORS = re.compile(r"[ -/:-@\[-`{-~]*")
+
+RUN_KEY_BITS = (2048, 3072, 4096)
+"""Paillier keys that holders make for one vertical run."""
+
+MAX_JOINED = 16
+"""Tables of one join; tokens are blinded once by each holder."""
+
 UNSHOWABLE = re.compile(
     # Fixed ranges instead of Unicode categories: what one party accepts must not depend on the
     # Unicode tables of its Python.  C0 and C1 controls (terminal escapes), soft hyphen, zero-width
@@ -56,6 +64,54 @@ class ColumnType(enum.Enum):
     INTEGER = 2
     DECIMAL = 3  # fixed point, ``decimals`` places
     BOOLEAN = 4
+    IDENTIFIER = 5  # whom a row is about: joins tables of several holders, is never shown
+
+
+class IdentifierKind(enum.Enum):
+    """Which identifiers a column holds (:mod:`stayput.vertical.identifiers` has their rules)."""
+
+    TEXT = 1  # any text or whole number
+    CN_RESIDENT = 2  # 18 characters, GB 11643-1999
+    CN_ORGANISATION = 3  # unified social credit code, GB 32100-2015
+    LUHN = 4  # digits, the last one a Luhn check digit (ISO/IEC 7812-1)
+    IBAN = 5  # ISO 13616
+    LEI = 6  # ISO 17442
+
+
+class Duplicates(enum.Enum):
+    """What happens when two rows of a table have the same identifier."""
+
+    REFUSE = 1  # the run is refused
+    COLLAPSE = 2  # rows that agree in every column used are one; others refuse the run
+
+
+@dataclasses.dataclass(frozen=True)
+class IdentifierRule:
+    """How identifiers are brought into one form before they are blinded.
+
+    ``separators`` are left out wherever they stand; ``any_case``: capitals and small letters are
+    the same.  Kinds other than text have both rules built in.
+    """
+
+    kind: IdentifierKind
+    duplicates: Duplicates = Duplicates.REFUSE
+    any_case: bool = False
+    separators: str = ""
+
+    def __post_init__(self) -> None:
+        _require(
+            self.kind is IdentifierKind.TEXT or not (self.any_case or self.separators),
+            "case and separators are declared for kind text only",
+        )
+        _require(
+            _SEPARATORS.fullmatch(self.separators)
+            and list(self.separators) == sorted(set(self.separators)),
+            "separators are ASCII punctuation or a space, in order, each once",
+        )
+
+    def same_people(self, other: IdentifierRule) -> bool:
+        """Whether equal people get equal identifiers under both rules."""
+        return dataclasses.replace(self, duplicates=other.duplicates) == other
 
 
 class Outside(enum.Enum):
@@ -103,9 +159,19 @@ class Column:
     nullable: bool = False
     description: str = ""
     roles: tuple[ColumnRole, ...] = ()
+    identifier: IdentifierRule | None = None
 
     def __post_init__(self) -> None:
         _require(IDENTIFIER.fullmatch(self.name), f"{self.name!r} is no column name")
+        identifier = self.type is ColumnType.IDENTIFIER
+        _require(
+            identifier == (self.identifier is not None),
+            f"{self.name}: identifiers, and only identifiers, say how they are compared",
+        )
+        _require(
+            not identifier or not (self.roles or self.nullable or self.unit),
+            f"{self.name}: an identifier is never missing, and has no role and no unit",
+        )
         _require(
             list(self.roles) == sorted(set(self.roles), key=lambda role: role.value),
             f"{self.name}: roles are in order, each once",
@@ -145,6 +211,7 @@ class TableContract:
     max_rows: Int64  # per holder; with the bounds it excludes overflow (clause M-4)
     unit: str = ""  # column that says whom a row is about; empty: every row is somebody else
     units_apart: bool = False  # nobody is known to two holders
+    pad_to: Int64 = 0  # vertical: how many blinded identifiers are sent, whatever the rows
 
     def __post_init__(self) -> None:
         _require(IDENTIFIER.fullmatch(self.name), f"{self.name!r} is no table name")
@@ -152,6 +219,17 @@ class TableContract:
         _distinct([column.name for column in self.columns], f"{self.name}: column")
         _distinct(self.holders, f"{self.name}: holder")
         _require(1 <= self.max_rows <= 2**40, f"{self.name}: max_rows is 1 to 2**40")
+        identifiers = [c.name for c in self.columns if c.type is ColumnType.IDENTIFIER]
+        _require(len(identifiers) <= 1, f"{self.name}: a table has one identifier at most")
+        _require(
+            not identifiers or (len(self.holders) == 1 and not self.unit),
+            f"{self.name}: a table with an identifier is at one holder, and the identifier is its "
+            "unit",
+        )
+        _require(
+            self.pad_to == 0 or (identifiers and self.max_rows <= self.pad_to <= 2**40),
+            f"{self.name}: pad_to is at least max_rows, and for tables with an identifier",
+        )
         _require(self.unit or not self.units_apart, f"{self.name}: no unit is declared")
         if self.unit:
             _require(
@@ -174,6 +252,17 @@ class TableContract:
                 return column
         raise KeyError(name)
 
+    @property
+    def identifier(self) -> Column | None:
+        """The column that says whom a row is about; only a vertical table has one."""
+        found = [c for c in self.columns if c.type is ColumnType.IDENTIFIER]
+        return found[0] if found else None
+
+    @property
+    def vertical(self) -> bool:
+        """One holder knows these columns of people whom other holders know as well."""
+        return self.identifier is not None
+
 
 @dataclasses.dataclass(frozen=True)
 class Parameter:
@@ -188,6 +277,9 @@ class Parameter:
 
     def __post_init__(self) -> None:
         _require(IDENTIFIER.fullmatch(self.name), f"{self.name!r} is no parameter name")
+        _require(
+            self.type is not ColumnType.IDENTIFIER, f"{self.name}: a parameter is no identifier"
+        )
         numeric = self.type in (ColumnType.INTEGER, ColumnType.DECIMAL)
         _require(
             (self.minimum is not None) == numeric and (self.maximum is not None) == numeric,
@@ -220,6 +312,57 @@ class Statement:
         _require_showable(self.sql.replace("\t", " "), f"{self.name}: the SQL")
         _require_text(self.description, f"{self.name}: description")
         _distinct([parameter.name for parameter in self.parameters], f"{self.name}: parameter")
+
+
+class ModelKind(enum.Enum):
+    """How the coefficients of a model are found."""
+
+    OLS = 1  # ordinary least squares
+    RIDGE = 2  # least squares plus ``penalty`` times the squares of all slopes
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """The level of a categorical predictor that the others are compared with."""
+
+    column: str
+    level: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """One named linear model over a join of vertical tables, exactly as reviewed.
+
+    ``penalty`` is a scaled integer in units of ``10**-penalty_decimals``; it stands on the sums of
+    squares of the columns in their own units, and never on the constant.
+    """
+
+    name: str
+    kind: ModelKind
+    tables: tuple[str, ...]
+    using: str
+    target: str
+    predictors: tuple[str, ...]
+    references: tuple[Reference, ...] = ()
+    penalty: Int64 = 0
+    penalty_decimals: int = 0
+    without_constant: bool = False
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        _require(IDENTIFIER.fullmatch(self.name), f"{self.name!r} is no model name")
+        _distinct(self.tables, f"{self.name}: table")
+        _require(2 <= len(self.tables) <= MAX_JOINED, f"{self.name}: a model joins 2 to 16 tables")
+        _require(bool(self.predictors), f"{self.name}: a model has predictors")
+        _distinct([self.target, *self.predictors], f"{self.name}: column")
+        _distinct([r.column for r in self.references], f"{self.name}: reference of")
+        _require(
+            (self.kind is ModelKind.RIDGE) == (self.penalty > 0),
+            f"{self.name}: ridge, and only ridge, has a penalty above 0",
+        )
+        _require(0 <= self.penalty <= MAX_NUMBER, f"{self.name}: the penalty is at most 10**18")
+        _require(0 <= self.penalty_decimals <= MAX_DECIMALS, f"{self.name}: decimals are 0 to 9")
+        _require_text(self.description, f"{self.name}: description")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -302,6 +445,8 @@ class Scenario:
     output: OutputPolicy
     limits: Limits
     nonce: bytes
+    models: tuple[Model, ...] = ()
+    run_key_bits: int = 0  # Paillier keys of vertical runs; 0 where no table is vertical
 
     def __post_init__(self) -> None:
         for name in (self.name, self.data_user, self.checker, *self.holders):
@@ -320,16 +465,30 @@ class Scenario:
             "data user, checker and holders are different parties",
         )
         _distinct([table.name for table in self.tables], "table")
-        _distinct([statement.name for statement in self.statements], "statement")
+        names = [statement.name for statement in self.statements]
+        _distinct(names + [model.name for model in self.models], "statement")
         _require(
-            bool(self.tables) and bool(self.statements), "a scenario has tables and statements"
+            bool(self.tables) and bool(self.statements or self.models),
+            "a scenario has tables, and statements or models",
         )
         for table in self.tables:
+            if table.vertical:
+                _require(
+                    set(table.holders) <= set(self.holders),
+                    f"{table.name}: 'at' names no holder of the scenario",
+                )
+                continue
             # Horizontal computation: the participants of a run are exactly the scenario's holders.
             _require(
                 sorted(table.holders) == sorted(self.holders),
                 f"{table.name}: 'at' names every holder of the scenario, and nobody else",
             )
+        _require(
+            self.run_key_bits in RUN_KEY_BITS
+            if any(table.vertical for table in self.tables)
+            else self.run_key_bits == 0,
+            "run keys have 2048, 3072 or 4096 bits, and are for joins only",
+        )
         _require(len(self.nonce) == 16, "the nonce has 16 bytes")
 
     def table(self, name: str) -> TableContract:

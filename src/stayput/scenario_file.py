@@ -8,7 +8,8 @@ computed: ``NO`` is not quietly *false*, ``010`` not 8, ``1:30`` not 90.  Number
 text exactly, never through floats.
 
 What is left out in the file is written out in the document: ``outside: refuse``, ``max_rows``
-10**9, and the rules of :mod:`stayput.disclosure.defaults`.  Not here: what a scenario means, and
+10**9 (or ``pad_to``), run keys of 3072 bits where tables are joined, and the rules of
+:mod:`stayput.disclosure.defaults`.  Not here: what a scenario means, and
 whether a holder should approve it (:mod:`stayput.approval`).  No I/O; no randomness: the nonce is
 handed in.
 """
@@ -36,17 +37,24 @@ from stayput.scenario import (
     MAX_NUMBER,
     MAX_SQL,
     MAX_TEXT,
+    RUN_KEY_BITS,
     SLUG,
     UNSHOWABLE,
     Column,
     ColumnRole,
     ColumnType,
     Dominance,
+    Duplicates,
     Grade,
+    IdentifierKind,
+    IdentifierRule,
     Limits,
+    Model,
+    ModelKind,
     OutputPolicy,
     Outside,
     Parameter,
+    Reference,
     Scenario,
     Statement,
     TableContract,
@@ -64,17 +72,25 @@ from stayput.strict_yaml import (
 
 DEFAULT_MAX_ROWS = 10**9
 
+DEFAULT_RUN_KEY_BITS = 3072
+"""As strong as the checker's key by default; 2048 is about three times as fast."""
+
 _NOT_YET = (
-    "epsilon", "delta", "budget", "noise", "differential_privacy", "model", "models",
+    "epsilon", "delta", "budget", "noise", "differential_privacy",
 )  # fmt: skip
 """Words of a later version: they get a better answer than "unknown"."""
 
 _SCENARIO_KEYS = (
     "scenario", "title", "purpose", "data_user", "checker", "holders", "limits", "tables",
-    "statements", "output",
+    "join", "statements", "models", "output",
 )  # fmt: skip
 _COLUMN_KEYS = (
     "type", "unit", "decimals", "min", "max", "outside", "levels", "grade", "nullable", "role",
+    "description", "kind", "case", "separators", "duplicates",
+)  # fmt: skip
+_IDENTIFIER_KEYS = ("kind", "case", "separators", "duplicates")
+_MODEL_KEYS = (
+    "kind", "join", "using", "target", "predictors", "reference", "penalty", "constant",
     "description",
 )  # fmt: skip
 _OUTPUT_KEYS = (
@@ -169,9 +185,12 @@ class _Reader:
         return self._attempt(lambda node, _: self._scenario(node, nonce), self._root, "")
 
     def _scenario(self, root: Node, nonce: bytes) -> Scenario | None:
+        optional = ("output", "join", "statements", "models")
         fields = self._mapping(
-            root, "", _SCENARIO_KEYS, [key for key in _SCENARIO_KEYS if key != "output"]
+            root, "", _SCENARIO_KEYS, [key for key in _SCENARIO_KEYS if key not in optional]
         )
+        if "statements" not in fields and "models" not in fields:
+            self._wrong(root, "", "statements is missing", _missing_hint("statements"))
         name = self._of(fields, "scenario", self._slug)
         title = self._of(fields, "title", self._line)
         purpose = self._of(fields, "purpose", self._text)
@@ -181,7 +200,11 @@ class _Reader:
         self._different_parties(fields, user, checker, holders)
         limits = self._of(fields, "limits", self._limits)
         tables = self._of(fields, "tables", lambda n, w: self._tables(n, w, holders))
-        statements = self._of(fields, "statements", self._statements)
+        no_statement: tuple[Statement, ...] = ()
+        no_model: tuple[Model, ...] = ()
+        statements = self._optional(fields, "statements", self._statements, "", no_statement)
+        models = self._optional(fields, "models", self._models, "", no_model)
+        key_bits = self._run_key_bits(fields, tables)
         if "output" in fields:
             output = self._of(fields, "output", lambda n, w: self._output(n, w, holders))
         else:
@@ -205,8 +228,43 @@ class _Reader:
                 output=_given(output),
                 limits=_given(limits),
                 nonce=nonce,
+                models=_given(models),
+                run_key_bits=_given(key_bits),
             ),
         )
+
+    def _run_key_bits(
+        self, fields: Mapping[str, Node], tables: tuple[TableContract, ...] | None
+    ) -> int | None:
+        vertical = any(table.vertical for table in tables or ())
+        if "join" not in fields:
+            return DEFAULT_RUN_KEY_BITS if vertical else 0
+        if tables is not None and not vertical:
+            self._wrong(
+                fields["join"],
+                "join",
+                "no table has an identifier to join by",
+                "give the people a column of type identifier in each table, or remove join",
+            )
+        return self._of(fields, "join", self._join)
+
+    def _join(self, node: Node, where: str) -> int | None:
+        fields = self._mapping(node, where, ["key_bits"], [])
+        bits = self._optional(
+            fields,
+            "key_bits",
+            lambda n, w: self._integer(n, w, 1, 10**6),
+            where,
+            DEFAULT_RUN_KEY_BITS,
+        )
+        if bits is not None and bits not in RUN_KEY_BITS:
+            raise mistake(
+                fields["key_bits"],
+                f"{where}.key_bits",
+                f"{bits} is no size of a run key",
+                "write 2048, 3072 or 4096",
+            )
+        return bits
 
     def tables_alone(self) -> tuple[TableContract, ...] | None:
         """A file of table contracts."""
@@ -368,28 +426,52 @@ class _Reader:
     def _table(
         self, node: Node, where: str, name: str, holders: tuple[str, ...] | None
     ) -> TableContract | None:
-        keys = ["at", "max_rows", "unit", "units_apart", "columns"]
+        keys = ["at", "max_rows", "pad_to", "unit", "units_apart", "columns"]
         fields = self._mapping(node, where, keys, ["at", "columns"])
         at = self._of(fields, "at", self._holders, where)
-        if at is not None and holders is not None and sorted(at) != sorted(holders):
+        columns = self._of(
+            fields, "columns", lambda n, w: self._named(n, w, "column", self._column), where
+        )
+        vertical = "columns" in fields and _has_identifier(fields["columns"])
+        if vertical and at is not None:
+            self._at_one_holder(fields["at"], f"{where}.at", at, holders)
+        elif at is not None and holders is not None and sorted(at) != sorted(holders):
             stray = sorted(set(at) ^ set(holders))
             self._wrong(
                 fields["at"],
                 f"{where}.at",
                 f"'at' and the holders of the scenario differ: {', '.join(stray)}",
-                "a table is at every holder of the scenario, and at nobody else",
+                "a table is at every holder of the scenario, and at nobody else; what one holder "
+                "alone knows of people has a column of type identifier",
             )
-        rows = self._optional(
-            fields, "max_rows", lambda n, w: self._integer(n, w, 1, 2**40), where, DEFAULT_MAX_ROWS
+        padded = self._optional(
+            fields, "pad_to", lambda n, w: self._integer(n, w, 1, 2**40), where, 0
         )
-        columns = self._of(
-            fields, "columns", lambda n, w: self._named(n, w, "column", self._column), where
+        usual = padded or DEFAULT_MAX_ROWS
+        rows = self._optional(
+            fields, "max_rows", lambda n, w: self._integer(n, w, 1, 2**40), where, usual
         )
         unit = self._optional(fields, "unit", self._line, where, "")
         apart = self._optional(fields, "units_apart", self._truth, where, False)
         if at is None or rows is None or columns is None or unit is None or apart is None:
             return None
-        return self._make(node, where, lambda: TableContract(name, at, columns, rows, unit, apart))
+        if padded is None or (vertical and len(at) > 1):
+            return None
+        return self._make(
+            node, where, lambda: TableContract(name, at, columns, rows, unit, apart, padded)
+        )
+
+    def _at_one_holder(
+        self, node: Node, where: str, at: tuple[str, ...], holders: tuple[str, ...] | None
+    ) -> None:
+        hint = (
+            "each holder declares what it knows of the people in a table of its own, and the SQL "
+            "joins them: FROM one JOIN other USING (person)"
+        )
+        if len(at) > 1:
+            self._wrong(node, where, "a table with an identifier is at one holder", hint)
+        for name in sorted(set(at) - set(holders or at)):
+            self._wrong(node, where, f"{name} is no holder of the scenario", "add it to holders")
 
     def _column(self, node: Node, where: str, name: str) -> Column | None:
         before = len(self.errors)
@@ -404,6 +486,7 @@ class _Reader:
         unit = self._optional(fields, "unit", self._line, where, "")
         about = self._optional(fields, "description", self._text, where, "")
         null = self._optional(fields, "nullable", self._truth, where, False)
+        rule = self._identifier_rule(fields, where, kind)
         anything: tuple[ColumnRole, ...] = ()
         roles = self._optional(fields, "role", self._roles, where, anything)
         if len(self.errors) > before or kind is None:
@@ -424,8 +507,62 @@ class _Reader:
                 nullable=_given(null),
                 description=_given(about),
                 roles=_given(roles),
+                identifier=rule,
             ),
         )
+
+    def _identifier_rule(
+        self, fields: Mapping[str, Node], where: str, kind: ColumnType | None
+    ) -> IdentifierRule | None:
+        """How identifiers are brought into one form; ``None`` for other columns."""
+        if kind is not ColumnType.IDENTIFIER:
+            for key in _IDENTIFIER_KEYS:
+                if kind is not None and key in fields:
+                    hint = "only type identifier has it"
+                    word = kind.name.lower()
+                    self._wrong(fields[key], f"{where}.{key}", f"type {word} has no {key}", hint)
+            return None
+        for key in ("unit", "role", "nullable", "outside"):
+            if key in fields:
+                self._wrong(
+                    fields[key],
+                    f"{where}.{key}",
+                    f"type identifier has no {key}",
+                    "an identifier only joins; what does not fit its kind refuses the run",
+                )
+        form = self._optional(
+            fields, "kind", lambda n, w: self._word(n, w, IdentifierKind), where,
+            IdentifierKind.TEXT,
+        )  # fmt: skip
+        twice = self._optional(
+            fields, "duplicates", lambda n, w: self._word(n, w, Duplicates), where,
+            Duplicates.REFUSE,
+        )  # fmt: skip
+        any_case = self._optional(fields, "case", self._any_case, where, False)
+        left_out = self._optional(fields, "separators", self._separators, where, "")
+        if form is None or twice is None or any_case is None or left_out is None:
+            return None
+        for key in ("case", "separators"):
+            if form is not IdentifierKind.TEXT and key in fields:
+                self._wrong(
+                    fields[key],
+                    f"{where}.{key}",
+                    f"kind {form.name.lower()} has no {key}",
+                    "it is read in capitals, without spaces and hyphens",
+                )
+                return None
+        return IdentifierRule(form, twice, any_case, left_out)
+
+    def _any_case(self, node: Node, where: str) -> bool:
+        if isinstance(node, ScalarNode) and node.value in ("keep", "ignore"):
+            return bool(node.value == "ignore")
+        raise mistake(node, where, "case is keep or ignore", "write case: ignore")
+
+    def _separators(self, node: Node, where: str) -> str:
+        text = self._scalar(node, where)
+        found = "".join(sorted(set(text)))
+        self._make(node, where, lambda: IdentifierRule(IdentifierKind.TEXT, separators=found))
+        return found
 
     def _outside_fits(
         self, node: Node, where: str, kind: ColumnType | None, outside: Outside | None
@@ -463,6 +600,69 @@ class _Reader:
             return None
         return self._make(node, where, lambda: Statement(name, sql, parameters, about))
 
+    def _models(self, node: Node, where: str) -> tuple[Model, ...] | None:
+        return self._named(node, where, "model", self._model)
+
+    def _model(self, node: Node, where: str, name: str) -> Model | None:
+        before = len(self.errors)
+        fields = self._mapping(
+            node, where, _MODEL_KEYS, ["kind", "join", "using", "target", "predictors"]
+        )
+        kind = self._of(fields, "kind", lambda n, w: self._word(n, w, ModelKind), where)
+        column: Callable[[Node, str], str] = lambda n, w: self._identifier(n, w, "column")  # noqa: E731
+        tables = self._of(
+            fields,
+            "join",
+            lambda n, w: self._sequence(n, w, lambda i, v: self._identifier(i, v, "table")),
+            where,
+        )
+        using = self._of(fields, "using", column, where)
+        target = self._of(fields, "target", column, where)
+        predictors = self._of(
+            fields, "predictors", lambda n, w: self._sequence(n, w, column), where
+        )
+        none: tuple[Reference, ...] = ()
+        references = self._optional(fields, "reference", self._references, where, none)
+        penalty = self._optional(fields, "penalty", self._penalty, where, (0, 0))
+        constant = self._optional(fields, "constant", self._truth, where, True)
+        about = self._optional(fields, "description", self._text, where, "")
+        if len(self.errors) > before:
+            return None
+        value, decimals = _given(penalty)
+        return self._make(
+            node,
+            where,
+            lambda: Model(
+                name=name,
+                kind=_given(kind),
+                tables=_given(tables),
+                using=_given(using),
+                target=_given(target),
+                predictors=_given(predictors),
+                references=_given(references),
+                penalty=value,
+                penalty_decimals=decimals,
+                without_constant=not _given(constant),
+                description=_given(about),
+            ),
+        )
+
+    def _references(self, node: Node, where: str) -> tuple[Reference, ...] | None:
+        found = []
+        for key, value in self._pairs(node, where):
+            at = join(where, key.value)
+            column = self._attempt(lambda n, w: self._identifier(n, w, "column"), key, at)
+            level = self._attempt(self._line, value, at)
+            if column is not None and level is not None:
+                found.append(Reference(column, level))
+        return tuple(found)
+
+    def _penalty(self, node: Node, where: str) -> tuple[int, int]:
+        """A number with the decimals that it is written with."""
+        _, _, part = self._number(node, where, "a number").partition(".")
+        decimals = min(len(part), MAX_DECIMALS)
+        return self._scaled(node, where, decimals), decimals
+
     def _parameters(self, node: Node, where: str) -> tuple[Parameter, ...] | None:
         return self._named(node, where, "parameter", self._parameter)
 
@@ -479,6 +679,14 @@ class _Reader:
     ) -> tuple[ColumnType | None, int, int | None, int | None, tuple[str, ...]]:
         """Type, decimals, scaled bounds and levels of a column or parameter."""
         kind = self._of(fields, "type", lambda n, w: self._word(n, w, ColumnType), where)
+        if kind is ColumnType.IDENTIFIER and where.rpartition(".")[0].endswith(".parameters"):
+            self._wrong(
+                fields["type"],
+                f"{where}.type",
+                "a parameter is no identifier",
+                "nobody is looked up: results are aggregates over everybody who is joined",
+            )
+            return None, 0, None, None, ()
         if kind is None:
             return None, 0, None, None, ()
         allowed = {
@@ -486,6 +694,7 @@ class _Reader:
             ColumnType.INTEGER: ["min", "max"],
             ColumnType.DECIMAL: ["decimals", "min", "max"],
             ColumnType.BOOLEAN: [],
+            ColumnType.IDENTIFIER: [],
         }[kind]
         word = kind.name.lower()
         for key in ("decimals", "min", "max", "levels"):
@@ -885,6 +1094,17 @@ class _Reader:
             raise mistake(node, where, str(error)) from None
 
 
+def _has_identifier(columns: Node) -> bool:
+    """Whether a table is meant to be vertical, even if some column has a mistake."""
+    found = columns.value if isinstance(columns, MappingNode) else []
+    return any(
+        getattr(key, "value", "") == "type" and getattr(word, "value", "") == "identifier"
+        for _, column in found
+        if isinstance(column, MappingNode)
+        for key, word in column.value
+    )
+
+
 def _with_name(read: Callable[[Node, str, str], T], name: str, node: Node, where: str) -> T:
     return read(node, where, name)
 
@@ -912,7 +1132,8 @@ _SYNONYMS = {
     "enum": "level", "category": "level", "levels": "level", "error": "refuse",
     "reject": "refuse", "clamp": "clip", "secret": "sensitive", "private": "sensitive",
     "confidential": "sensitive", "open": "public", "group": "key", "value": "measure",
-    "where": "filter",
+    "where": "filter", "id": "identifier",
+    "linear": "ols", "lm": "ols", "regression": "ols",
 }  # fmt: skip
 
 _TEXT_HINT = (
@@ -941,9 +1162,15 @@ _MISSING = {
     "statements": "the SQL to be reviewed, each under a name",
     "at": "the holders that have the table, such as  at: [a, b, c]",
     "columns": "name: {type: integer, min: 0, max: 10, grade: internal}",
-    "type": "one of level, integer, decimal, boolean",
+    "type": "one of level, integer, decimal, boolean, identifier",
     "grade": "one of public, internal, sensitive: how much care the column needs",
     "sql": "the statement, after  sql: |",
+    "join": "the tables that know the same people, such as  join: [housing, social]",
+    "using": "the identifier they have in common, such as  using: resident",
+    "target": "the column that the model explains",
+    "predictors": "the columns that explain it, such as  predictors: [base, months]",
+    "kind": "ols or ridge",
+    "key_bits": "2048, 3072 or 4096",
     "min": "every number declares min and max: they bound what one row contributes",
     "max": "every number declares min and max: they bound what one row contributes",
     "decimals": "digits after the point that count, such as  decimals: 2",

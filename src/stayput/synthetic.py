@@ -55,6 +55,8 @@ def is_synthetic(table: pa.Table) -> bool:
 def _values(column: Column, rows: int, rng: np.random.Generator) -> pa.Array:
     if column.type is ColumnType.BOOLEAN:
         return pa.array(rng.integers(0, 2, rows).astype(np.bool_))
+    if column.type is ColumnType.IDENTIFIER:
+        return pa.array([str(number) for number in range(1, rows + 1)], pa.string())
     if column.type is ColumnType.LEVEL:
         # Zipf-like: the k-th level about 1/k as often as the first, in an order of its own.
         weights = 1.0 / np.arange(1, len(column.levels) + 1)

@@ -296,7 +296,7 @@ def _is_text(actual: str) -> bool:
 def _readable(column: Column, actual: str) -> bool:
     whole = actual in _NARROW or actual in _WIDE
     match column.type:
-        case ColumnType.LEVEL:
+        case ColumnType.LEVEL | ColumnType.IDENTIFIER:
             return whole or _is_text(actual)
         case ColumnType.BOOLEAN:
             return whole or _is_text(actual) or actual == "BOOLEAN"
@@ -311,6 +311,9 @@ def _expression(column: Column, name: str, actual_columns: Mapping[str, str]) ->
         return _level(column, raw, actual)
     if column.type is ColumnType.BOOLEAN:
         return _truth(raw, actual)
+    if column.type is ColumnType.IDENTIFIER:
+        # As the file has it: its normal form is made in Python (stayput.vertical.identifiers).
+        return raw if actual == "VARCHAR" else f"CAST({raw} AS VARCHAR)"
     scaled = _scaled(column, raw, actual)
     if column.outside is not Outside.CLIP:
         return scaled
@@ -393,7 +396,7 @@ def _checks(column: Column, raw: str, actual: str) -> list[Check]:
             wanted.append(Check(Kind.NOT_A_VALUE, column.name, wrong))
         elif actual != "BOOLEAN":
             wanted.append(Check(Kind.NOT_A_VALUE, column.name, f"{raw} NOT IN (0, 1)"))
-    else:
+    elif column.type is not ColumnType.IDENTIFIER:
         wanted += _number_checks(column, raw, actual)
     return wanted
 

@@ -130,7 +130,12 @@ class Translator:
     ) -> None:
         self._reading = reading
         self._table = contract.name
-        self._columns = {column.name: column_of(column) for column in contract.columns}
+        self._columns = {
+            column.name: column_of(column)
+            for column in contract.columns
+            if column.type is not ColumnType.IDENTIFIER
+        }
+        self._identifier = "" if contract.identifier is None else contract.identifier.name
         self._parameters = parameters
         self._depth = 0
         self.used_parameters: set[str] = set()
@@ -246,6 +251,13 @@ class Translator:
         if table is not None and table.name.lower() != self._table:
             self._reading.refuse(
                 node, f"{table.name!r} is not the table of the statement", f"use {self._table}"
+            )
+        if name == self._identifier:
+            self._reading.refuse(
+                node,
+                f"{name} is an identifier: it joins tables and is nothing else",
+                "results are about many people: use COUNT, SUM, AVG … with GROUP BY",
+                identifier.name,
             )
         if name not in self._columns:
             self._reading.refuse(

@@ -23,6 +23,29 @@ class ColumnType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     COLUMN_TYPE_INTEGER: _ClassVar[ColumnType]
     COLUMN_TYPE_DECIMAL: _ClassVar[ColumnType]
     COLUMN_TYPE_BOOLEAN: _ClassVar[ColumnType]
+    COLUMN_TYPE_IDENTIFIER: _ClassVar[ColumnType]
+
+class IdentifierKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    IDENTIFIER_KIND_UNSPECIFIED: _ClassVar[IdentifierKind]
+    IDENTIFIER_KIND_TEXT: _ClassVar[IdentifierKind]
+    IDENTIFIER_KIND_CN_RESIDENT: _ClassVar[IdentifierKind]
+    IDENTIFIER_KIND_CN_ORGANISATION: _ClassVar[IdentifierKind]
+    IDENTIFIER_KIND_LUHN: _ClassVar[IdentifierKind]
+    IDENTIFIER_KIND_IBAN: _ClassVar[IdentifierKind]
+    IDENTIFIER_KIND_LEI: _ClassVar[IdentifierKind]
+
+class Duplicates(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DUPLICATES_UNSPECIFIED: _ClassVar[Duplicates]
+    DUPLICATES_REFUSE: _ClassVar[Duplicates]
+    DUPLICATES_COLLAPSE: _ClassVar[Duplicates]
+
+class ModelKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MODEL_KIND_UNSPECIFIED: _ClassVar[ModelKind]
+    MODEL_KIND_OLS: _ClassVar[ModelKind]
+    MODEL_KIND_RIDGE: _ClassVar[ModelKind]
 
 class Outside(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -147,6 +170,20 @@ COLUMN_TYPE_LEVEL: ColumnType
 COLUMN_TYPE_INTEGER: ColumnType
 COLUMN_TYPE_DECIMAL: ColumnType
 COLUMN_TYPE_BOOLEAN: ColumnType
+COLUMN_TYPE_IDENTIFIER: ColumnType
+IDENTIFIER_KIND_UNSPECIFIED: IdentifierKind
+IDENTIFIER_KIND_TEXT: IdentifierKind
+IDENTIFIER_KIND_CN_RESIDENT: IdentifierKind
+IDENTIFIER_KIND_CN_ORGANISATION: IdentifierKind
+IDENTIFIER_KIND_LUHN: IdentifierKind
+IDENTIFIER_KIND_IBAN: IdentifierKind
+IDENTIFIER_KIND_LEI: IdentifierKind
+DUPLICATES_UNSPECIFIED: Duplicates
+DUPLICATES_REFUSE: Duplicates
+DUPLICATES_COLLAPSE: Duplicates
+MODEL_KIND_UNSPECIFIED: ModelKind
+MODEL_KIND_OLS: ModelKind
+MODEL_KIND_RIDGE: ModelKind
 OUTSIDE_UNSPECIFIED: Outside
 OUTSIDE_REFUSE: Outside
 OUTSIDE_CLIP: Outside
@@ -260,7 +297,7 @@ class Predecessor(_message.Message):
     def __init__(self, origin: _Optional[str] = ..., checkpoint: _Optional[bytes] = ...) -> None: ...
 
 class Column(_message.Message):
-    __slots__ = ("name", "type", "grade", "outside", "unit", "decimals", "minimum", "maximum", "levels", "nullable", "description", "roles")
+    __slots__ = ("name", "type", "grade", "outside", "unit", "decimals", "minimum", "maximum", "levels", "nullable", "description", "roles", "identifier")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     GRADE_FIELD_NUMBER: _ClassVar[int]
@@ -273,6 +310,7 @@ class Column(_message.Message):
     NULLABLE_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     ROLES_FIELD_NUMBER: _ClassVar[int]
+    IDENTIFIER_FIELD_NUMBER: _ClassVar[int]
     name: str
     type: ColumnType
     grade: Grade
@@ -285,23 +323,38 @@ class Column(_message.Message):
     nullable: bool
     description: str
     roles: _containers.RepeatedScalarFieldContainer[ColumnRole]
-    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[ColumnType, str]] = ..., grade: _Optional[_Union[Grade, str]] = ..., outside: _Optional[_Union[Outside, str]] = ..., unit: _Optional[str] = ..., decimals: _Optional[int] = ..., minimum: _Optional[int] = ..., maximum: _Optional[int] = ..., levels: _Optional[_Iterable[str]] = ..., nullable: _Optional[bool] = ..., description: _Optional[str] = ..., roles: _Optional[_Iterable[_Union[ColumnRole, str]]] = ...) -> None: ...
+    identifier: IdentifierRule
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[ColumnType, str]] = ..., grade: _Optional[_Union[Grade, str]] = ..., outside: _Optional[_Union[Outside, str]] = ..., unit: _Optional[str] = ..., decimals: _Optional[int] = ..., minimum: _Optional[int] = ..., maximum: _Optional[int] = ..., levels: _Optional[_Iterable[str]] = ..., nullable: _Optional[bool] = ..., description: _Optional[str] = ..., roles: _Optional[_Iterable[_Union[ColumnRole, str]]] = ..., identifier: _Optional[_Union[IdentifierRule, _Mapping]] = ...) -> None: ...
+
+class IdentifierRule(_message.Message):
+    __slots__ = ("kind", "duplicates", "any_case", "separators")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    ANY_CASE_FIELD_NUMBER: _ClassVar[int]
+    SEPARATORS_FIELD_NUMBER: _ClassVar[int]
+    kind: IdentifierKind
+    duplicates: Duplicates
+    any_case: bool
+    separators: str
+    def __init__(self, kind: _Optional[_Union[IdentifierKind, str]] = ..., duplicates: _Optional[_Union[Duplicates, str]] = ..., any_case: _Optional[bool] = ..., separators: _Optional[str] = ...) -> None: ...
 
 class TableContract(_message.Message):
-    __slots__ = ("name", "holders", "columns", "max_rows", "unit", "units_apart")
+    __slots__ = ("name", "holders", "columns", "max_rows", "unit", "units_apart", "pad_to")
     NAME_FIELD_NUMBER: _ClassVar[int]
     HOLDERS_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     MAX_ROWS_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
     UNITS_APART_FIELD_NUMBER: _ClassVar[int]
+    PAD_TO_FIELD_NUMBER: _ClassVar[int]
     name: str
     holders: _containers.RepeatedScalarFieldContainer[str]
     columns: _containers.RepeatedCompositeFieldContainer[Column]
     max_rows: int
     unit: str
     units_apart: bool
-    def __init__(self, name: _Optional[str] = ..., holders: _Optional[_Iterable[str]] = ..., columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ..., max_rows: _Optional[int] = ..., unit: _Optional[str] = ..., units_apart: _Optional[bool] = ...) -> None: ...
+    pad_to: int
+    def __init__(self, name: _Optional[str] = ..., holders: _Optional[_Iterable[str]] = ..., columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ..., max_rows: _Optional[int] = ..., unit: _Optional[str] = ..., units_apart: _Optional[bool] = ..., pad_to: _Optional[int] = ...) -> None: ...
 
 class Parameter(_message.Message):
     __slots__ = ("name", "type", "decimals", "minimum", "maximum", "levels")
@@ -330,6 +383,40 @@ class Statement(_message.Message):
     parameters: _containers.RepeatedCompositeFieldContainer[Parameter]
     description: str
     def __init__(self, name: _Optional[str] = ..., sql: _Optional[str] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., description: _Optional[str] = ...) -> None: ...
+
+class Reference(_message.Message):
+    __slots__ = ("column", "level")
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    column: str
+    level: str
+    def __init__(self, column: _Optional[str] = ..., level: _Optional[str] = ...) -> None: ...
+
+class Model(_message.Message):
+    __slots__ = ("name", "kind", "tables", "using", "target", "predictors", "references", "penalty", "penalty_decimals", "without_constant", "description")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    TABLES_FIELD_NUMBER: _ClassVar[int]
+    USING_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    PREDICTORS_FIELD_NUMBER: _ClassVar[int]
+    REFERENCES_FIELD_NUMBER: _ClassVar[int]
+    PENALTY_FIELD_NUMBER: _ClassVar[int]
+    PENALTY_DECIMALS_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_CONSTANT_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    kind: ModelKind
+    tables: _containers.RepeatedScalarFieldContainer[str]
+    using: str
+    target: str
+    predictors: _containers.RepeatedScalarFieldContainer[str]
+    references: _containers.RepeatedCompositeFieldContainer[Reference]
+    penalty: int
+    penalty_decimals: int
+    without_constant: bool
+    description: str
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[ModelKind, str]] = ..., tables: _Optional[_Iterable[str]] = ..., using: _Optional[str] = ..., target: _Optional[str] = ..., predictors: _Optional[_Iterable[str]] = ..., references: _Optional[_Iterable[_Union[Reference, _Mapping]]] = ..., penalty: _Optional[int] = ..., penalty_decimals: _Optional[int] = ..., without_constant: _Optional[bool] = ..., description: _Optional[str] = ...) -> None: ...
 
 class Dominance(_message.Message):
     __slots__ = ("p_percent", "top_one_percent", "top_two_percent")
@@ -370,7 +457,7 @@ class Limits(_message.Message):
     def __init__(self, runs: _Optional[int] = ..., valid_until: _Optional[int] = ...) -> None: ...
 
 class Scenario(_message.Message):
-    __slots__ = ("name", "title", "purpose", "data_user", "checker", "holders", "tables", "statements", "output", "limits", "nonce")
+    __slots__ = ("name", "title", "purpose", "data_user", "checker", "holders", "tables", "statements", "output", "limits", "nonce", "models", "run_key_bits")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     PURPOSE_FIELD_NUMBER: _ClassVar[int]
@@ -382,6 +469,8 @@ class Scenario(_message.Message):
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     NONCE_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    RUN_KEY_BITS_FIELD_NUMBER: _ClassVar[int]
     name: str
     title: str
     purpose: str
@@ -393,7 +482,9 @@ class Scenario(_message.Message):
     output: OutputPolicy
     limits: Limits
     nonce: bytes
-    def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ..., purpose: _Optional[str] = ..., data_user: _Optional[str] = ..., checker: _Optional[str] = ..., holders: _Optional[_Iterable[str]] = ..., tables: _Optional[_Iterable[_Union[TableContract, _Mapping]]] = ..., statements: _Optional[_Iterable[_Union[Statement, _Mapping]]] = ..., output: _Optional[_Union[OutputPolicy, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., nonce: _Optional[bytes] = ...) -> None: ...
+    models: _containers.RepeatedCompositeFieldContainer[Model]
+    run_key_bits: int
+    def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ..., purpose: _Optional[str] = ..., data_user: _Optional[str] = ..., checker: _Optional[str] = ..., holders: _Optional[_Iterable[str]] = ..., tables: _Optional[_Iterable[_Union[TableContract, _Mapping]]] = ..., statements: _Optional[_Iterable[_Union[Statement, _Mapping]]] = ..., output: _Optional[_Union[OutputPolicy, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., nonce: _Optional[bytes] = ..., models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., run_key_bits: _Optional[int] = ...) -> None: ...
 
 class ScenarioProposed(_message.Message):
     __slots__ = ("scenario", "user", "checker", "holders", "runs", "valid_until", "min_holders", "time")
