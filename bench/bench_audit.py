@@ -192,7 +192,7 @@ def one_run(digest: bytes, number: int, add: Any) -> None:
             name,
         )
     if number % 20 == 19:
-        add(RunFailed(run, "north", FailureReason.TIMED_OUT, now + 9), "north")
+        add(RunFailed(run, "hub", FailureReason.TIMED_OUT, now + 9), "hub")
         return
     for which in Round:
         context, parts = secrets.token_bytes(32), []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -165,12 +166,12 @@ def ordered(**changes: object) -> RunOrdered:
     return dataclasses.replace(step, **changes)
 
 
-def destroyed(holder: str, **changes: object) -> StagingDestroyed:
+def destroyed(holder: str, *, run: bytes = RUN, **changes: object) -> StagingDestroyed:
     step = StagingDestroyed(
-        run=RUN,
+        run=run,
         scenario=SCENARIO,
         holder=holder,
-        staging=b"t" * 16,
+        staging=hashlib.sha256(run + holder.encode()).digest()[:16],
         method=StagingMethod.PROCESS_MEMORY,
         outcome=Outcome.DESTROYED,
         passed=(DeletionCheck.PROCESS_REAPED,),
@@ -423,8 +424,14 @@ def test_a_receipt_is_the_participants_own_once_and_consistent(story: Story) -> 
     story.refuses(destroyed("north", ended=NOW - 1), "north", "R-2")
     story.refuses(destroyed("north", failed=(DeletionCheck.NO_FILES_LEFT,)), "north", "R-2")
     story.refuses(destroyed("north", outcome=Outcome.FAILED), "north", "R-2")
-    story.tell(destroyed("north"), "north")
+    receipt = destroyed("north")
+    story.tell(receipt, "north")
     story.refuses(destroyed("north"), "north", "R-2")
+    story.refuses(destroyed("south", staging=receipt.staging), "south", "R-2")
+    second = b"2" * 16
+    story.tell(ordered(run=second), "asker")
+    story.refuses(destroyed("north", run=second, staging=receipt.staging), "north", "R-2")
+    story.tell(destroyed("north", run=second), "north")
 
 
 def test_a_failed_deletion_ends_the_run_and_is_logged(story: Story) -> None:
@@ -519,20 +526,46 @@ def test_nothing_is_released_unchecked_or_twice(story: Story) -> None:
     story.refuses(released(result=digest("better")), "office", "R-6")
 
 
-@pytest.mark.parametrize("party", ["hub", "office", "north"])
-def test_a_party_of_the_run_may_end_it(story: Story, party: str) -> None:
+@pytest.mark.parametrize(
+    ("party", "reason"),
+    [
+        ("hub", FailureReason.TIMED_OUT),
+        ("office", FailureReason.INVARIANT_VIOLATED),
+        ("north", FailureReason.SUM_MISMATCH),
+    ],
+)
+def test_a_party_of_the_run_may_end_it(story: Story, party: str, reason: FailureReason) -> None:
     story.until_judged()
-    story.tell(RunFailed(RUN, party, FailureReason.TIMED_OUT, NOW), party)
+    story.tell(RunFailed(RUN, party, reason, NOW), party)
     assert story.session.runs[RUN].phase is RunPhase.FAILED
     story.refuses(released(), "office", "R-6")
-    story.refuses(RunFailed(RUN, party, FailureReason.TIMED_OUT, NOW), party, "R-7")
+    story.refuses(RunFailed(RUN, party, reason, NOW), party, "R-7")
+
+
+def test_each_role_gives_its_own_reasons_alone(story: Story) -> None:
+    """Nobody says in the log what only somebody else can know, or what another step says."""
+    hub = {FailureReason.TIMED_OUT, FailureReason.INVARIANT_VIOLATED}
+    told = {FailureReason.REVOKED, FailureReason.LOG_FROZEN}
+    allowed = {
+        "hub": hub,
+        "office": {FailureReason.INVARIANT_VIOLATED},
+        "north": set(FailureReason) - hub - told,
+    }
+    story.until_ordered()
+    for party, reasons in allowed.items():
+        for reason in FailureReason:
+            step = RunFailed(RUN, party, reason, NOW)
+            if reason in reasons:
+                story.session.admit(story.consortium.sign(step, party))
+            else:
+                story.refuses(step, party, "R-7")
 
 
 def test_a_stranger_to_the_run_cannot_end_it_nor_can_anyone_unrelease(story: Story) -> None:
     story.until_finishing()
     for stranger in ("eve", "rival", "asker", "reviewer"):
-        step = RunFailed(RUN, stranger, FailureReason.TIMED_OUT, NOW)
-        story.refuses(step, stranger, "R-7")
+        for reason in FailureReason:
+            story.refuses(RunFailed(RUN, stranger, reason, NOW), stranger, "R-7")
     story.tell(released(), "office")
     story.refuses(RunFailed(RUN, "hub", FailureReason.TIMED_OUT, NOW), "hub", "R-7")
 

@@ -64,6 +64,23 @@ from stayput.steps import (
     Waiver,
 )
 
+REASONS_OF: Mapping[Role, frozenset[FailureReason]] = {
+    Role.COORDINATOR: frozenset({FailureReason.TIMED_OUT, FailureReason.INVARIANT_VIOLATED}),
+    Role.CHECKER: frozenset({FailureReason.INVARIANT_VIOLATED}),
+    Role.HOLDER: frozenset(
+        {
+            FailureReason.HOLDER_REFUSED,
+            FailureReason.DATA_DO_NOT_FIT,
+            FailureReason.STAGING_FAILED,
+            FailureReason.DELETION_FAILED,
+            FailureReason.STATE_LOST,
+            FailureReason.SUM_MISMATCH,
+        }
+    ),
+}
+"""Why each role may end a run (clause R-7).  The others follow from a step of their own: a failed
+receipt, a revocation, the end of the log."""
+
 NO_CIPHERTEXTS = digest_ciphertexts(b"")
 """The digest of the empty vector."""
 
@@ -238,6 +255,7 @@ class Session:
         self.runs: dict[bytes, RunState] = {}
         self._open_runs: dict[bytes, None] = {}  # insertion-ordered set
         self._ciphertexts: set[bytes] = set()
+        self._stagings: set[bytes] = set()
 
     # --- admitting: all checks, no change ---------------------------------------------------------
 
@@ -531,6 +549,8 @@ class Session:
             raise RuleViolation("the receipt names another scenario", clause="R-2")
         if step.holder in run.receipts:
             raise RuleViolation(f"{step.holder} has given its receipt", clause="R-2")
+        if step.staging in self._stagings:
+            raise RuleViolation("this staging has a receipt already", clause="R-2")
         if step.ended < step.started:
             raise RuleViolation("the receipt ends before it starts", clause="R-2")
         if (step.outcome is Outcome.DESTROYED) == bool(step.failed):
@@ -589,9 +609,14 @@ class Session:
 
     def _rule_failed(self, step: RunFailed) -> None:
         run = self._open_run(step.run, "R-7")
-        allowed = (self._known_members().coordinator.name, run.checker, *run.ordered.participants)
-        if step.party not in allowed:
+        members = self._known_members()
+        if step.party not in (members.coordinator.name, run.checker, *run.ordered.participants):
             raise RuleViolation(f"{step.party} takes no part in the run", clause="R-7")
+        role = members[step.party].role
+        if step.reason not in REASONS_OF[role]:
+            raise RuleViolation(
+                f"{step.reason.name} is nothing that a {role.name.lower()} can say", clause="R-7"
+            )
 
     def _rule_rotated(self, step: KeysRotated) -> None:
         changed = self._known_members().rotated(step.card, step.time)
@@ -631,6 +656,7 @@ class Session:
     def _effect_destroyed(self, step: StagingDestroyed) -> None:
         run = self.runs[step.run]
         run.receipts[step.holder] = step
+        self._stagings.add(step.staging)
         if step.outcome is Outcome.FAILED and not run.over:
             self._close(step.run, FailureReason.DELETION_FAILED)
 

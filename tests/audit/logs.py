@@ -104,7 +104,9 @@ class Log:
         self.add(step, "asker")
         return run
 
-    def receipt(self, run: bytes, scenario: bytes, holder: str, **changes: Any) -> int:
+    def receipt(
+        self, run: bytes, scenario: bytes, holder: str, *, signer: str = "", **changes: Any
+    ) -> int:
         step = StagingDestroyed(
             run=run,
             scenario=scenario,
@@ -118,7 +120,7 @@ class Log:
             started=self.time,
             ended=self.time + 4,
         )
-        return self.add(dataclasses.replace(step, **changes), changes.get("signer", holder))
+        return self.add(dataclasses.replace(step, **changes), signer or holder)
 
     def round(self, run: bytes, scenario: bytes, which: Round) -> None:
         parts, context = [], digest()

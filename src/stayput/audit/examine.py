@@ -33,7 +33,7 @@ from stayput.audit.pack import (
     milestone_name,
     proof_name,
 )
-from stayput.audit.reading import CosignedNote, NoteKeys, Work, WorkDone, do_work
+from stayput.audit.reading import CosignedNote, NoteKeys, Work, WorkDone, do_work, foreign_lines
 from stayput.audit.replay import Replay
 from stayput.audit.report import (
     AuditReport,
@@ -49,7 +49,12 @@ from stayput.membership import Members
 from stayput.session import Admitted, signer_of
 from stayput.steps import ResultReleased
 from stayput.tlog import merkle
-from stayput.tlog.checkpoint import Checkpoint, CosignedCheckpoint, claimed_checkpoint
+from stayput.tlog.checkpoint import (
+    Checkpoint,
+    CosignedCheckpoint,
+    claimed_checkpoint,
+    verify_cosigned,
+)
 from stayput.tlog.note import verify_note
 from stayput.tlog.policy import Policy, verify_all, verify_unsplittable
 from stayput.tlog.proof import Proof, parse_proof
@@ -346,6 +351,7 @@ class _Examination:
     def report(self) -> AuditReport:
         """All findings, and what happened."""
         self._compare_root()
+        self._judge_newest()
         self._judge_policy()
         for index in sorted(self._releases):
             self._find("no checkpoint shows that its holders saw this release", index, "W-1")
@@ -398,6 +404,21 @@ class _Examination:
             culprit = tile if same or not entries else entries
             self._find("not what the checkpoint was signed for", member=culprit)
 
+    def _judge_newest(self) -> None:
+        """No line on the newest checkpoint is of anybody but policy and members."""
+        if self._cosigned is None or not self._replay.session.size:
+            return
+        members = self._replay.session.members_at(self._pack.claimed.size)
+        try:
+            found = verify_cosigned(
+                self._pack.note, members.log_origin, members.log_verifier, members.cosigners()
+            )
+        except StayputError as error:
+            self._find(error.message, member=CHECKPOINT_NAME)
+            return
+        if foreign_lines(self._pack.note, self._cosigned, found):
+            self._find("a line in it is of nobody who cosigns", member=CHECKPOINT_NAME)
+
     def _judge_policy(self) -> None:
         members = self._replay.session.members
         if members is None or not self._releasing:
@@ -425,10 +446,12 @@ def _above(tile: TileId) -> TileId:
 
 
 def _proof(data: bytes) -> Proof | None:
+    """The proof, unless it is none, or says more than a pack's: nobody vouches for the rest."""
     try:
-        return parse_proof(data)
+        proof = parse_proof(data)
     except DocumentError:
         return None
+    return None if proof.extra else proof
 
 
 def _claim(note: bytes) -> Checkpoint | None:

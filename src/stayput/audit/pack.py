@@ -304,6 +304,8 @@ class _Archive:
         known = name is not None and digits.isdigit() and not digits.strip(b"01234567")
         size = int(digits, 8) if known else 0
         if name is None or header != _header(name[1], size):
+            if name is not None:
+                _refuse_policy(name[1].decode("ascii"))
             after = f"the header after {before}" if before else "its first header"
             raise DocumentError(f"not a review pack, or damaged: {after}", hint=_MAKE_ONE)
         self.name, self._size = name[1].decode("ascii"), size
@@ -319,11 +321,15 @@ class _Archive:
 
     def _misplaced(self, expected: str) -> DocumentError:
         found = self.name
-        if found is not None and "policy" in found.lower():
-            return DocumentError(
-                f"{found}: a pack never carries a policy",
-                hint="whom to trust is told separately: `stayput audit PACK --policy FILE`",
-            )
+        _refuse_policy(found or "")
         return DocumentError(
             f"{'the end' if found is None else found} stands where {expected} belongs"
+        )
+
+
+def _refuse_policy(name: str) -> None:
+    if "policy" in name.lower():
+        raise DocumentError(
+            f"{name}: a pack never carries a policy",
+            hint="whom to trust is told separately: `stayput audit PACK --policy FILE`",
         )

@@ -12,11 +12,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from stayput.errors import StayputError
+from stayput.errors import StayputError, VerificationError
 from stayput.session import Claim, read_claim
 from stayput.steps import KeysRotated, MemberList
 from stayput.tlog import merkle, tiles
-from stayput.tlog.checkpoint import Checkpoint, verify_cosigned
+from stayput.tlog.checkpoint import Checkpoint, CosignedCheckpoint, verify_cosigned
 from stayput.tlog.cosignature import CosignatureVerifier
 from stayput.tlog.note import NoteVerifier
 
@@ -29,13 +29,23 @@ class NoteKeys:
     cosigners: tuple[CosignatureVerifier, ...]
 
     def read(self, note: bytes) -> CosignedNote:
-        """Verify a checkpoint.
+        """Verify a checkpoint, every line of it.
 
         Raises:
-            DocumentError, VerificationError: as :func:`stayput.tlog.checkpoint.verify_cosigned`.
+            DocumentError, VerificationError: as :func:`stayput.tlog.checkpoint.verify_cosigned`, or
+                a line is of nobody here: the coordinator's notes have none such.
         """
         found = verify_cosigned(note, self.log.name, self.log, self.cosigners)
+        if foreign_lines(note, found):
+            raise VerificationError("a line in it is of nobody who cosigns")
         return CosignedNote(found.checkpoint, found.keys)
+
+
+def foreign_lines(note: bytes, *verified: CosignedCheckpoint) -> bool:
+    """Whether a note has signature lines beside those that were verified in it, each once."""
+    known = {line for found in verified for line in found.lines}
+    lines = note.rpartition(b"\n\n")[2].splitlines(keepends=True)
+    return len(set(lines)) < len(lines) or not known.issuperset(lines)
 
 
 @dataclasses.dataclass(frozen=True)
