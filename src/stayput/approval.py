@@ -39,6 +39,7 @@ from stayput.scenario import (
 )
 from stayput.sql import Plan, plan
 from stayput.steps import Waiver
+from stayput.vertical.questions import ask
 
 WIDTH = 96
 """Columns of the report; longer quoted lines are wrapped with a mark."""
@@ -200,11 +201,20 @@ def column_roles(planned: Plan) -> dict[str, tuple[ColumnRole, ...]]:
     return {name: tuple(role for role, names in used if name in names) for name in planned.columns}
 
 
-def role_violations(planned: Plan, contract: TableContract) -> list[tuple[str, str]]:
+def declared_column(
+    planned: Plan, name: str, tables: Sequence[TableContract]
+) -> tuple[TableContract, Column]:
+    """The declaration of a column that a plan reads; in a join its name is qualified."""
+    table, column = name.split(".", 1) if planned.joined else (planned.table, name)
+    contract = next(contract for contract in tables if contract.name == table)
+    return contract, contract.column(column)
+
+
+def role_violations(planned: Plan, tables: Sequence[TableContract]) -> list[tuple[str, str]]:
     """(column, what is wrong) wherever a statement does more with a column than its role allows."""
     wrong = []
     for name, roles in column_roles(planned).items():
-        allowed = contract.column(name).roles
+        allowed = declared_column(planned, name, tables)[1].roles
         for role in roles:
             if allowed and role not in allowed:
                 words = " or ".join(r.name.lower() for r in allowed)
@@ -228,8 +238,10 @@ def verify_roles(scenario: Scenario) -> tuple[Plan, ...]:
         for s in scenario.statements
     )
     for planned in plans:
-        for name, message in role_violations(planned, scenario.table(planned.table)):
+        for name, message in role_violations(planned, scenario.tables):
             raise SqlError(f"{planned.statement.name}: {message}", construct=name)
+        if planned.joined:
+            ask(planned, scenario.tables, scenario.output)
     return plans
 
 
@@ -238,7 +250,8 @@ def _all_roles(scenario: Scenario, plans: Sequence[Plan]) -> dict[tuple[str, str
     found: dict[tuple[str, str], set[ColumnRole]] = {}
     for planned in plans:
         for name, roles in column_roles(planned).items():
-            found.setdefault((planned.table, name), set()).update(roles)
+            table, column = declared_column(planned, name, scenario.tables)
+            found.setdefault((table.name, column.name), set()).update(roles)
     return {key: _role_words(roles) for key, roles in found.items()}
 
 
@@ -258,7 +271,7 @@ def _warnings(scenario: Scenario, plans: Sequence[Plan]) -> Iterator[TypedWarnin
         )
     yield from _policy_warnings(scenario)
     for planned in plans:
-        yield from _statement_warnings(planned, scenario.table(planned.table))
+        yield from _statement_warnings(planned, scenario.tables)
     roles = _all_roles(scenario, plans)
     for table in scenario.tables:
         asking = sum(planned.table == table.name for planned in plans)
@@ -278,13 +291,14 @@ def _policy_warnings(scenario: Scenario) -> Iterator[TypedWarning]:
         yield TypedWarning(ApprovalWarning.ZEROS_RELEASED)
 
 
-def _statement_warnings(planned: Plan, contract: TableContract) -> Iterator[TypedWarning]:
+def _statement_warnings(planned: Plan, tables: Sequence[TableContract]) -> Iterator[TypedWarning]:
     statement = planned.statement
     for name, roles in column_roles(planned).items():
-        if contract.column(name).grade is Grade.SENSITIVE:
+        table, column = declared_column(planned, name, tables)
+        if column.grade is Grade.SENSITIVE:
             yield _warning(
                 ApprovalWarning.SENSITIVE_COLUMN_USED,
-                column=f"{contract.name}.{name}",
+                column=f"{table.name}.{column.name}",
                 role=_role_words(roles),
                 statement=statement.name,
             )

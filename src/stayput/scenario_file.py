@@ -16,6 +16,7 @@ handed in.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import difflib
 import enum
@@ -26,7 +27,7 @@ from typing import TypeVar
 
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from stayput.approval import role_violations
+from stayput.approval import declared_column, role_violations
 from stayput.disclosure import defaults
 from stayput.errors import ScenarioError, SqlError
 from stayput.scenario import (
@@ -69,6 +70,7 @@ from stayput.strict_yaml import (
     shown,
     trap,
 )
+from stayput.vertical.questions import ask
 
 DEFAULT_MAX_ROWS = 10**9
 
@@ -170,6 +172,7 @@ class _Reader:
         self.errors: list[ScenarioError] = []
         self._lines = _LINE_BREAK.split(text)
         self._sql_nodes: dict[str, ScalarNode] = {}  # by statement
+        self._only_joins = False  # nobody sees contributions, so that dominance is no usual rule
         try:
             self._root: Node | None = compose(text)
         except ScenarioError as error:
@@ -205,6 +208,7 @@ class _Reader:
         statements = self._optional(fields, "statements", self._statements, "", no_statement)
         models = self._optional(fields, "models", self._models, "", no_model)
         key_bits = self._run_key_bits(fields, tables)
+        self._only_joins = bool(tables) and all(table.vertical for table in tables or ())
         if "output" in fields:
             output = self._of(fields, "output", lambda n, w: self._output(n, w, holders))
         else:
@@ -327,7 +331,7 @@ class _Reader:
         least = self._optional(
             fields, "min_holders", self._min_holders, where, defaults.MIN_HOLDERS
         )
-        usual: tuple[Dominance | None] = (defaults.DOMINANCE,)
+        usual: tuple[Dominance | None] = (None if self._only_joins else defaults.DOMINANCE,)
         dominance = self._optional(fields, "dominance", self._dominance, where, usual)
         zeros = self._optional(fields, "zeros", self._zeros, where, defaults.RELEASE_ZEROS)
         freedom = number("min_freedom", 1, 10**6, defaults.MIN_FREEDOM)
@@ -392,7 +396,8 @@ class _Reader:
         if holders is not None:
             place = fields["holders"]
             self._enough_holders(place, "output.min_holders", defaults.MIN_HOLDERS, holders)
-        return defaults.policy()
+        policy = defaults.policy()
+        return dataclasses.replace(policy, dominance=None) if self._only_joins else policy
 
     def _enough_holders(
         self, node: Node, where: str, least: int, holders: tuple[str, ...] | None
@@ -759,6 +764,8 @@ class _Reader:
             where = f"statements.{statement.name}.sql"
             try:
                 planned = plan(statement, tables, holders, output)
+                if planned.joined:
+                    ask(planned, tables, output)
             except SqlError as error:
                 line, column = self._sql_position(sql, error.line, error.column)
                 self.errors.append(
@@ -767,13 +774,13 @@ class _Reader:
                     )
                 )
                 continue
-            contract = next(table for table in tables if table.name == planned.table)
-            for column_name, message in role_violations(planned, contract):
+            for column_name, message in role_violations(planned, tables):
+                contract, column_declared = declared_column(planned, column_name, tables)
                 self._wrong(
                     sql,
                     where,
                     message,
-                    f"change the statement, or the role of {contract.name}.{column_name}",
+                    f"change the statement, or the role of {contract.name}.{column_declared.name}",
                 )
 
     def _sql_position(self, node: ScalarNode, line: int, column: int) -> tuple[int, int]:

@@ -17,11 +17,20 @@ import dataclasses
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
 
 from sqlglot import exp
 
+from stayput import scenario
 from stayput.errors import InvalidInput, SqlError
-from stayput.scenario import Grade, OutputPolicy, ParameterValue, Statement, TableContract
+from stayput.scenario import (
+    MAX_JOINED,
+    Grade,
+    OutputPolicy,
+    ParameterValue,
+    Statement,
+    TableContract,
+)
 from stayput.sql import evidence as evidences
 from stayput.sql.evidence import Evidence, Size
 from stayput.sql.formulas import Formula, all_terms
@@ -132,6 +141,8 @@ class Plan:
     measure_columns: tuple[str, ...]
     evidence: Evidence = evidences.NONE
     grades: tuple[tuple[str, Grade], ...] = ()  # of the columns that it reads
+    joined: tuple[str, ...] = ()  # tables of a join, in order; ``table`` is then their names
+    using: str = ""  # the identifier that they are joined by
 
     @property
     def cells(self) -> int:
@@ -244,7 +255,7 @@ def plan(
     names = [table.name for table in tables]
     names += [column.name for table in tables for column in table.columns]
     names += [parameter.name for parameter in statement.parameters]
-    reading = read(statement.sql, names)
+    reading = read(statement.sql, names, joins=any(table.vertical for table in tables))
     try:
         return _Planner(reading, statement, tables, holders, policy).plan()
     except RecursionError:
@@ -309,18 +320,22 @@ class _Planner:
         self._reading = reading
         self._statement = statement
         self._holders = holders
-        self._contract = self._table(tables)
+        self._contracts, self._using = self._sources(tables)
+        # Everybody is in a join at most once, and known to each of its holders.
+        self._max_rows = min(contract.max_rows for contract in self._contracts)
         self._policy = policy
         parameters = {p.name: parameter_of(p) for p in statement.parameters}
-        self._scalar = Translator(reading, self._contract, parameters)
-        self._measures = Measures(self._contract.max_rows)
+        self._scalar = Translator(reading, self._contracts, parameters)
+        self._measures = Measures(self._max_rows)
         self._translator = OutputTranslator(reading, self._scalar, self._measures)
 
     def plan(self) -> Plan:
         select = self._reading.select
-        only(self._reading, select, "expressions", "from_", "where", "group")
+        only(self._reading, select, "expressions", "from_", "where", "group", "joins")
         where = select.args.get("where")
         condition = None if where is None else self._scalar.condition(where.this)
+        if self._joined:
+            self._scalar.assume_present(present_columns(condition))
         keys = self._keys()
         dimensions = [self._dimension(node, expr) for node, expr in keys]
         outputs = self._outputs([expr for _, expr in keys])
@@ -339,8 +354,8 @@ class _Planner:
         values = tuple(self._measures.values)
         planned = Plan(
             statement=self._statement,
-            table=self._contract.name,
-            max_rows=self._contract.max_rows,
+            table=" JOIN ".join(contract.name for contract in self._contracts),
+            max_rows=self._max_rows,
             holders=self._holders,
             where=condition,
             dimensions=tuple(dimensions),
@@ -352,28 +367,43 @@ class _Planner:
             key_columns=_names([d.expr for d in dimensions]),
             filter_columns=_names([*conditions, *branch_conditions]),
             measure_columns=_names(measured),
+            joined=tuple(contract.name for contract in self._contracts) if self._joined else (),
+            using=self._using,
         )
         self._verify_unit(planned)
         planned = dataclasses.replace(
             planned,
             evidence=self._evidence(),
-            grades=tuple((c, self._contract.column(c).grade) for c in planned.columns),
+            grades=tuple((c, self._grade(c)) for c in planned.columns),
         )
         self._verify_vectors(planned)
         return planned
 
+    @property
+    def _joined(self) -> bool:
+        return len(self._contracts) > 1
+
+    def _grade(self, name: str) -> Grade:
+        if not self._joined:
+            return self._contracts[0].column(name).grade
+        table, _, column = name.partition(".")
+        (contract,) = [contract for contract in self._contracts if contract.name == table]
+        return contract.column(column).grade
+
     def _evidence(self) -> Evidence:
-        if self._policy is None:
+        # Of a join nodes see no rows together: there is nothing that they could find besides.
+        if self._policy is None or self._joined:
             return evidences.NONE
+        (contract,) = self._contracts
         return Evidence(
-            unit=self._contract.unit,
-            units_apart=self._contract.units_apart,
+            unit=contract.unit,
+            units_apart=contract.units_apart,
             smallest=self._policy.min_count_per_holder > 0,
             contributions=self._policy.dominance is not None,
         )
 
     def _verify_unit(self, planned: Plan) -> None:
-        unit = self._contract.unit
+        unit = "" if self._joined else self._contracts[0].unit
         if unit in planned.columns:
             self._reading.refuse(
                 self._reading.select,
@@ -384,24 +414,102 @@ class _Planner:
 
     # --- FROM ---
 
-    def _table(self, tables: Sequence[TableContract]) -> TableContract:
+    def _sources(self, tables: Sequence[TableContract]) -> tuple[tuple[TableContract, ...], str]:
+        """The tables that the statement reads, and the identifier by which it joins them."""
         select = self._reading.select
         source = select.args.get("from_")
         declared = {table.name: table for table in tables}
-        hint = "write FROM and one of: " + ", ".join(declared)
         if source is None:
+            hint = "write FROM and one of: " + ", ".join(declared)
             self._reading.refuse(select, "the statement reads no table", hint, "SELECT")
         only(self._reading, source, "this")
-        table = source.this
+        contract = self._table(source, source.this, declared)
+        joins = select.args.get("joins") or []
+        if not contract.vertical:
+            if joins:
+                self._refuse_join(joins[0])
+            return (contract,), ""
+        if not joins:
+            others = [t.name for t in tables if t.vertical and t.holders != contract.holders]
+            self._reading.refuse(
+                source.this,
+                f"{contract.name} is known to {contract.holders[0]} alone, so a result over it "
+                "would be that holder's own data",
+                "join what another holder knows of the same people: "
+                f"FROM {contract.name} JOIN {next(iter(others), 'other')} USING "
+                f"({_identifier(contract).name})",
+                contract.name,
+            )
+        return self._joined_tables(contract, joins, declared)
+
+    def _refuse_join(self, join: exp.Expression) -> NoReturn:
+        self._reading.refuse(
+            join,
+            "a join is not supported",
+            "one statement asks one table; the holders' rows are already taken together",
+            ",",
+        )
+
+    def _joined_tables(
+        self,
+        first: TableContract,
+        joins: Sequence[exp.Expression],
+        declared: Mapping[str, TableContract],
+    ) -> tuple[tuple[TableContract, ...], str]:
+        using = _identifier(first).name
+        hint = f"write FROM {first.name} JOIN other USING ({using})"
+        found = [first]
+        for join in joins:
+            if join.args.get("kind") not in (None, "", "INNER") or not join.args.get("using"):
+                self._reading.refuse(join, "tables are joined by an identifier", hint, "JOIN")
+            only(self._reading, join, "this", "using", "kind")
+            contract = self._table(join, join.this, declared)
+            named = [str(node.name).lower() for node in join.args["using"]]
+            if not contract.vertical or named != [using] or _identifier(contract).name != using:
+                own = contract.identifier.name if contract.identifier else "no identifier"
+                self._reading.refuse(
+                    join,
+                    f"{first.name} and {contract.name} are not joined by their identifiers",
+                    f"{hint}; {first.name} has {using}, {contract.name} has {own}",
+                    contract.name,
+                )
+            self._verify_joinable(join, found, contract)
+            found.append(contract)
+        return tuple(found), using
+
+    def _verify_joinable(
+        self, join: exp.Expression, found: Sequence[TableContract], contract: TableContract
+    ) -> None:
+        for other in found:
+            if other.name == contract.name or other.holders == contract.holders:
+                self._reading.refuse(
+                    join,
+                    f"{contract.name} and {other.name} are both at {contract.holders[0]}",
+                    "that holder joins them itself: let it offer them as one table",
+                    contract.name,
+                )
+            mine, others = (_identifier(c).identifier for c in (contract, other))
+            if mine is None or others is None or not mine.same_people(others):
+                self._reading.refuse(
+                    join,
+                    f"{other.name} and {contract.name} declare different forms of their "
+                    "identifiers, so the same person would not be found",
+                    "declare the same kind, case and separators in both tables",
+                    contract.name,
+                )
+        if len(found) >= MAX_JOINED:
+            self._reading.refuse(
+                join, f"a join has at most {MAX_JOINED} tables", "join fewer tables", "JOIN"
+            )
+
+    def _table(
+        self, source: exp.Expression, table: exp.Expression, declared: Mapping[str, TableContract]
+    ) -> TableContract:
+        hint = "write FROM and one of: " + ", ".join(declared)
         if type(table) is not exp.Table or type(table.this) is not exp.Identifier:
             self._reading.refuse(source, "FROM names one table of the scenario", hint, "FROM")
         if table.args.get("joins"):
-            self._reading.refuse(
-                table.args["joins"][0],
-                "a join is not supported",
-                "one statement asks one table; the holders' rows are already taken together",
-                ",",
-            )
+            self._refuse_join(table.args["joins"][0])
         for part, what in (("alias", "a table alias"), ("db", "a qualified table name")):
             if table.args.get(part) is not None:
                 self._reading.refuse(table, f"{what} is not supported", hint, table.name)
@@ -410,13 +518,6 @@ class _Planner:
         if name not in declared:
             self._reading.refuse(
                 table, f"the scenario has no table {table.name!r}", hint, table.name
-            )
-        if select.args.get("joins"):
-            self._reading.refuse(
-                select.args["joins"][0],
-                "a join is not supported",
-                "one statement asks one table; the holders' rows are already taken together",
-                ",",
             )
         return declared[name]
 
@@ -633,7 +734,7 @@ class _Planner:
                 )
 
     def _width(self, size: int) -> int:
-        bound = max(size, 1) * self._contract.max_rows * self._holders
+        bound = max(size, 1) * self._max_rows * (1 if self._joined else self._holders)
         for width in WIDTHS:
             if bound < 2 ** (width - 1):
                 return width
@@ -641,6 +742,19 @@ class _Planner:
             "a sum over all holders can become too large for any slot",
             hint="declare tighter min/max, fewer decimals or a smaller max_rows",
         )
+
+
+def _identifier(contract: TableContract) -> scenario.Column:
+    if contract.identifier is None:
+        raise AssertionError("unreachable: only vertical tables are joined")
+    return contract.identifier
+
+
+def present_columns(condition: Expr | None) -> tuple[Column, ...]:
+    """The columns that are not NULL wherever the condition holds, as far as it says so itself."""
+    items = condition.items if isinstance(condition, And) else (condition,)
+    found = (None if item is None else _missing(item) for item in items)
+    return tuple(column for column in found if column is not None)
 
 
 def _unused(name: str, taken: set[str]) -> str:

@@ -46,6 +46,9 @@ _ALLOWED = frozenset(
     }
 )
 
+_JOINING = frozenset((TokenType.JOIN, TokenType.INNER, TokenType.USING))
+"""Also allowed where the scenario has tables to join."""
+
 AGGREGATES = (
     "COUNT",
     "SUM",
@@ -63,6 +66,10 @@ AGGREGATES = (
 FUNCTIONS = (*AGGREGATES, "ROUND", "NULLIF")
 
 _JOIN = "one statement asks one table; the holders' rows are already taken together"
+_JOIN_BY = (
+    "people are joined whom every table knows: FROM one JOIN other USING (person), with the "
+    "identifier that both tables declare"
+)
 _SET = "write two statements; each has its own result"
 _ROWS = "results are aggregates per group: use COUNT, SUM, AVG … with GROUP BY"
 _BINS = (
@@ -125,6 +132,12 @@ _TOKEN_HINTS = {
     "TABLESAMPLE": "the statement reads the whole table",
     "<=>": _PREDICATES,
 }
+
+_JOIN_HINTS = dict.fromkeys(
+    ("LEFT", "RIGHT", "OUTER", "CROSS", "FULL", "NATURAL", "LATERAL", "ON", "ASOF", "SEMI", "ANTI"),
+    _JOIN_BY,
+)
+"""Instead of the hints above where the scenario has tables to join."""
 
 _FUNCTION_HINTS = {
     **dict.fromkeys(("MIN", "MAX", "ARG_MIN", "ARG_MAX", "GREATEST", "LEAST", "MODE"), _BINS),
@@ -200,12 +213,13 @@ def error_at(sql: str, start: int, message: str, hint: str, construct: str) -> S
     return SqlError(message, hint=hint, line=line, column=column, construct=construct)
 
 
-def read(sql: str, names: Sequence[str]) -> Reading:
+def read(sql: str, names: Sequence[str], *, joins: bool = False) -> Reading:
     """Parse a statement whose every token is on the list.
 
     Args:
         sql: text of the statement, untrusted.
         names: declared table, column and parameter names; they may be keywords elsewhere.
+        joins: whether JOIN … USING is on the list.
 
     Raises:
         SqlError: too long, too deep, a token or function outside the grammar, not one SELECT.
@@ -220,7 +234,7 @@ def read(sql: str, names: Sequence[str]) -> Reading:
         )
     tokens = _tokens(sql)
     _verify_shape(sql, tokens)
-    _verify_tokens(sql, tokens, frozenset(names))
+    _verify_tokens(sql, tokens, frozenset(names), joins)
     return Reading(sql, tuple(tokens), _parse(sql))
 
 
@@ -278,7 +292,7 @@ def _verify_shape(sql: str, tokens: list[Token]) -> None:
             )
 
 
-def _verify_tokens(sql: str, tokens: list[Token], names: frozenset[str]) -> None:
+def _verify_tokens(sql: str, tokens: list[Token], names: frozenset[str], joins: bool) -> None:
     first = tokens[0]
     if first.token_type is not TokenType.SELECT and first.text.upper() not in _TOKEN_HINTS:
         raise error_at(
@@ -293,7 +307,8 @@ def _verify_tokens(sql: str, tokens: list[Token], names: frozenset[str]) -> None
     for index, (token, following) in enumerate(zip(tokens, padded, strict=True)):
         before = tokens[index - 1] if index else None
         calls = following is not None and following.token_type is TokenType.L_PAREN
-        _verify_token(sql, token, before, calls, names)
+        if not joins or token.token_type not in _JOINING:
+            _verify_token(sql, token, before, calls, names, joins)
         selects += token.token_type is TokenType.SELECT
         if selects > 1:
             raise error_at(
@@ -306,7 +321,12 @@ def _verify_tokens(sql: str, tokens: list[Token], names: frozenset[str]) -> None
 
 
 def _verify_token(
-    sql: str, token: Token, before: Token | None, calls: bool, names: frozenset[str]
+    sql: str,
+    token: Token,
+    before: Token | None,
+    calls: bool,
+    names: frozenset[str],
+    joins: bool,
 ) -> None:
     kind, text = token.token_type, token.text
     upper = text.upper()
@@ -338,7 +358,10 @@ def _verify_token(
         sql,
         token.start,
         f"{upper} is not supported",
-        _TOKEN_HINTS.get(upper, "write SELECT keys, aggregates FROM table WHERE … GROUP BY keys"),
+        (_JOIN_HINTS.get(upper) if joins else None)
+        or _TOKEN_HINTS.get(
+            upper, "write SELECT keys, aggregates FROM table WHERE … GROUP BY keys"
+        ),
         upper,
     )
 

@@ -11,7 +11,8 @@ inside arithmetic (it would hide a filter), NULL as an operand (``COUNT(p OR NUL
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from sqlglot import exp
@@ -77,10 +78,10 @@ _PREDICATES = (*_RELATIONS, exp.Is, exp.Between, exp.In)
 _BOUNDS_HINT = "declare tighter min/max or fewer decimals in the table contract"
 
 
-def column_of(column: scenario.Column) -> Column:
-    """The typed column of a declared one."""
+def column_of(column: scenario.Column, table: str = "") -> Column:
+    """The typed column of a declared one; in a join, of its table."""
     return Column(
-        name=column.name,
+        name=f"{table}.{column.name}" if table else column.name,
         of=_KINDS[column.type],
         places=column.decimals,
         minimum=column.minimum or 0,
@@ -88,6 +89,7 @@ def column_of(column: scenario.Column) -> Column:
         declared=column.levels,
         takes_other=column.outside is Outside.OTHER,
         may_be_null=column.nullable,
+        table=table,
     )
 
 
@@ -123,22 +125,31 @@ def unwrap(node: exp.Expression) -> exp.Expression:
 
 
 class Translator:
-    """Translates scalar expressions of one statement over one table."""
+    """Translates scalar expressions of one statement over one table, or over a join of several."""
 
     def __init__(
-        self, reading: Reading, contract: TableContract, parameters: Mapping[str, Parameter]
+        self,
+        reading: Reading,
+        contracts: Sequence[TableContract],
+        parameters: Mapping[str, Parameter],
     ) -> None:
         self._reading = reading
-        self._table = contract.name
-        self._columns = {
-            column.name: column_of(column)
-            for column in contract.columns
-            if column.type is not ColumnType.IDENTIFIER
-        }
-        self._identifier = "" if contract.identifier is None else contract.identifier.name
+        self._tables = [contract.name for contract in contracts]
+        self._columns: dict[str, list[Column]] = {}
+        for contract in contracts:
+            for column in contract.columns:
+                if column.type is not ColumnType.IDENTIFIER:
+                    typed = column_of(column, contract.name if len(contracts) > 1 else "")
+                    self._columns.setdefault(column.name, []).append(typed)
+        self._identifiers = {c.identifier.name for c in contracts if c.identifier is not None}
+        self._present: frozenset[Column] = frozenset()
         self._parameters = parameters
         self._depth = 0
         self.used_parameters: set[str] = set()
+
+    def assume_present(self, columns: Iterable[Column]) -> None:
+        """From here on, these columns are not NULL: rows in which they are do not count."""
+        self._present = frozenset(columns)
 
     def condition(self, node: exp.Expression) -> Expr:
         """A condition. Raises SqlError."""
@@ -248,25 +259,49 @@ class Translator:
             )
         name = identifier.name if identifier.args.get("quoted") else identifier.name.lower()
         table = node.args.get("table")
-        if table is not None and table.name.lower() != self._table:
+        written = "" if table is None else str(table.name)
+        asked = written.lower()
+        if asked and asked not in self._tables:
             self._reading.refuse(
-                node, f"{table.name!r} is not the table of the statement", f"use {self._table}"
+                node,
+                f"{written!r} is not {self._of_the_statement()}",
+                "use " + " or ".join(self._tables),
             )
-        if name == self._identifier:
+        if name in self._identifiers:
             self._reading.refuse(
                 node,
                 f"{name} is an identifier: it joins tables and is nothing else",
                 "results are about many people: use COUNT, SUM, AVG … with GROUP BY",
                 identifier.name,
             )
-        if name not in self._columns:
+        found = [
+            column
+            for column in self._columns.get(name, ())
+            if not asked or column.table in ("", asked)
+        ]
+        if not found:
             self._reading.refuse(
                 node,
-                f"{self._table} has no declared column {name!r}",
+                f"{asked or ' and '.join(self._tables)} has no declared column {name!r}",
                 "declared are: " + ", ".join(self._columns),
                 identifier.name,
             )
-        return self._columns[name]
+        if len(found) > 1:
+            self._reading.refuse(
+                node,
+                f"{name!r} is a column of {' and of '.join(c.table for c in found)}",
+                f"write {found[0].name}",
+                identifier.name,
+            )
+        (column,) = found
+        if column in self._present:
+            return dataclasses.replace(column, may_be_null=False)
+        return column
+
+    def _of_the_statement(self) -> str:
+        if len(self._tables) == 1:
+            return "the table of the statement"
+        return "a table of the statement"
 
     def _parameter(self, node: exp.Expression) -> Expr:
         only(self._reading, node, "this")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 OTHER = "__other__"
@@ -90,6 +90,7 @@ class Column(Expr):
     declared: tuple[str, ...] = ()
     takes_other: bool = False
     may_be_null: bool = False
+    table: str = ""  # of a join; the name is then qualified, as in housing.district
 
     @property
     def kind(self) -> Kind:
@@ -467,36 +468,40 @@ def conjunction(items: tuple[Expr, ...]) -> Expr | None:
     return And(distinct)
 
 
-def substitute(expr: Expr, values: dict[str, Expr]) -> Expr:  # noqa: PLR0911 -- one per type
+def substitute(expr: Expr, values: dict[str, Expr]) -> Expr:
     """The expression with every parameter replaced by its value."""
-    if isinstance(expr, Parameter):
-        return values[expr.name]
+    return replace_leaves(
+        expr, lambda leaf: values[leaf.name] if isinstance(leaf, Parameter) else leaf
+    )
+
+
+def replace_leaves(expr: Expr, leaf: Callable[[Expr], Expr]) -> Expr:  # noqa: PLR0911 -- one per type
+    """The expression with every column, parameter and constant put through ``leaf``."""
+
+    def inner(part: Expr) -> Expr:
+        return replace_leaves(part, leaf)
+
     if isinstance(expr, Arithmetic):
-        return Arithmetic(
-            expr.operation, substitute(expr.left, values), substitute(expr.right, values)
-        )
+        return Arithmetic(expr.operation, inner(expr.left), inner(expr.right))
     if isinstance(expr, Comparison):
-        return Comparison(
-            expr.relation, substitute(expr.left, values), substitute(expr.right, values)
-        )
+        return Comparison(expr.relation, inner(expr.left), inner(expr.right))
     if isinstance(expr, (And, Or)):
-        return type(expr)(tuple(substitute(item, values) for item in expr.items))
+        return type(expr)(tuple(inner(item) for item in expr.items))
     if isinstance(expr, (Not, IsNull, IsTrue)):
-        return type(expr)(substitute(expr.operand, values))
+        return type(expr)(inner(expr.operand))
     if isinstance(expr, (IntegerDivision, Remainder)):
-        return type(expr)(substitute(expr.operand, values), expr.divisor)
+        return type(expr)(inner(expr.operand), expr.divisor)
     if isinstance(expr, Case):
         return Case(
             tuple(
                 Branch(
-                    substitute(branch.condition, values),
-                    None if branch.value is None else substitute(branch.value, values),
+                    inner(branch.condition), None if branch.value is None else inner(branch.value)
                 )
                 for branch in expr.branches
             ),
-            None if expr.otherwise is None else substitute(expr.otherwise, values),
+            None if expr.otherwise is None else inner(expr.otherwise),
         )
-    return expr
+    return leaf(expr)
 
 
 def substitute_column(expr: Expr, column: Column, value: Number) -> Expr:
