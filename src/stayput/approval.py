@@ -39,6 +39,7 @@ from stayput.scenario import (
 )
 from stayput.sql import Plan, plan
 from stayput.steps import Waiver
+from stayput.vertical.models import ask_model
 from stayput.vertical.questions import ask
 
 WIDTH = 96
@@ -225,13 +226,14 @@ def role_violations(planned: Plan, tables: Sequence[TableContract]) -> list[tupl
 
 
 def verify_roles(scenario: Scenario) -> tuple[Plan, ...]:
-    """Every statement keeps to the declared roles of the columns.
+    """Every statement, and every model, keeps to the declared roles of the columns.
 
     Returns:
         The plans of the statements, in order.
 
     Raises:
-        SqlError: a statement is outside the supported grammar, or does not keep to the roles.
+        SqlError: a statement is outside the supported grammar, a model does not fit its tables, or
+            one of them does not keep to the roles.
     """
     plans = tuple(
         plan(s, scenario.tables, len(scenario.holders), scenario.output)
@@ -242,6 +244,8 @@ def verify_roles(scenario: Scenario) -> tuple[Plan, ...]:
             raise SqlError(f"{planned.statement.name}: {message}", construct=name)
         if planned.joined:
             ask(planned, scenario.tables, scenario.output)
+    for model in scenario.models:
+        ask_model(model, scenario.tables, scenario.output)
     return plans
 
 

@@ -70,6 +70,7 @@ from stayput.strict_yaml import (
     shown,
     trap,
 )
+from stayput.vertical.models import ask_model
 from stayput.vertical.questions import ask
 
 DEFAULT_MAX_ROWS = 10**9
@@ -172,6 +173,7 @@ class _Reader:
         self.errors: list[ScenarioError] = []
         self._lines = _LINE_BREAK.split(text)
         self._sql_nodes: dict[str, ScalarNode] = {}  # by statement
+        self._model_nodes: dict[str, Node] = {}
         self._only_joins = False  # nobody sees contributions, so that dominance is no usual rule
         try:
             self._root: Node | None = compose(text)
@@ -215,6 +217,8 @@ class _Reader:
             output = self._default_output(fields, holders)
         if tables and statements and holders:
             self._check_sql(statements, tables, len(holders), output)
+        if tables and models:
+            self._check_models(models, tables, output)
         if self.errors:
             return None
         return self._make(
@@ -633,6 +637,7 @@ class _Reader:
         about = self._optional(fields, "description", self._text, where, "")
         if len(self.errors) > before:
             return None
+        self._model_nodes[name] = node
         value, decimals = _given(penalty)
         return self._make(
             node,
@@ -782,6 +787,19 @@ class _Reader:
                     message,
                     f"change the statement, or the role of {contract.name}.{column_declared.name}",
                 )
+
+    def _check_models(
+        self,
+        models: tuple[Model, ...],
+        tables: tuple[TableContract, ...],
+        output: OutputPolicy | None,
+    ) -> None:
+        for model in models:
+            try:
+                ask_model(model, tables, output)
+            except SqlError as error:
+                node, where = self._model_nodes[model.name], f"models.{model.name}"
+                self._wrong(node, where, error.message, error.hint)
 
     def _sql_position(self, node: ScalarNode, line: int, column: int) -> tuple[int, int]:
         """Line and column in the file of a place in the SQL (both 1-based; 0: unknown)."""

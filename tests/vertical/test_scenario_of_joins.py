@@ -266,3 +266,43 @@ def test_run_keys_belong_to_joins() -> None:
             dataclasses.replace(scenario, run_key_bits=bits)
     with pytest.raises(ValueError, match="one holder"):
         TableContract("t", ("a", "b"), (column(),), 10)
+
+
+def test_models_are_checked_with_their_place() -> None:
+    text = changed("    reference: {sector: public}\n", "")
+    (error,) = check_scenario_file(text)
+    assert error.where == "models.deposits"
+    assert "needs one of its levels" in error.message
+    assert error.line == text[: text.index("    kind: ridge")].count("\n") + 1
+
+
+STATEMENT = """\
+statements:
+  one:
+    sql: |
+      SELECT sector, COUNT(*) AS n, AVG(deposit) AS m
+      FROM housing JOIN social USING (resident)
+      WHERE deposit > 1 OR base > 1
+      GROUP BY sector
+models:
+"""
+
+
+def test_joins_are_checked_against_the_output_policy() -> None:
+    joins = STATEMENT.replace("      WHERE deposit > 1 OR base > 1\n", "")
+    (error,) = check_scenario_file(changed("models:\n", joins))
+    assert "2 holders are joined, but min_holders is 3" in error.message
+    two = changed("models:\n", joins).replace("min_holders: 3", "min_holders: 2")
+    assert check_scenario_file(two) == []
+    dominance = two.replace("dominance: none", "dominance: {p_percent: 10}")
+    errors = check_scenario_file(dominance)
+    assert [e.where for e in errors] == ["statements.one.sql", "models.deposits"]
+    assert all("nobody sees" in e.message for e in errors)
+
+
+def test_mistakes_of_joins_have_a_place() -> None:
+    text = changed("models:\n", STATEMENT).replace("min_holders: 3", "min_holders: 2")
+    (error,) = check_scenario_file(text)
+    assert "nobody sees both" in error.message
+    assert error.where == "statements.one.sql"
+    assert error.line >= text[: text.index("    sql: |")].count("\n") + 1
