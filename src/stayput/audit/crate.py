@@ -61,6 +61,20 @@ _STATUS: Final = "http://schema.org/{}ActionStatus"
 _SAFE_HAVEN: Final = "https://w3id.org/shp#"
 _SHA256: Final = "https://www.iana.org/assignments/named-information#sha-256"
 _CHUNK: Final = 1 << 20
+_PROV: Final = (
+    "actedOnBehalfOf",
+    "endedAtTime",
+    "generated",
+    "startedAtTime",
+    "used",
+    "wasAssociatedWith",
+    "wasAttributedTo",
+    "wasDerivedFrom",
+    "wasGeneratedBy",
+    "wasInformedBy",
+)
+"""Terms of W3C PROV-O used here, told in the context one by one: validators want that."""
+
 _FIRST_DAY: Final = (1980, 1, 1, 0, 0, 0)  # the earliest that ZIP knows; it means nothing here
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 _HEX: Final = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
@@ -221,7 +235,9 @@ def crate_metadata(report: AuditReport, files: Sequence[_Payload], version: str)
         *_context(report, version),
         *told,
     ]
-    return {"@context": f"{RO_CRATE}/context", "@graph": [_compact(one) for one in graph]}
+    terms = {f"prov:{term}": f"http://www.w3.org/ns/prov#{term}" for term in _PROV}
+    context = [f"{RO_CRATE}/context", terms]
+    return {"@context": context, "@graph": [_compact(one) for one in graph]}
 
 
 def _compact(entity: Entity) -> Entity:
@@ -237,9 +253,9 @@ def _root(report: AuditReport, told: Sequence[Entity], runs: int) -> Entity:
     actions = [entity for entity in told if "prov:Activity" in entity["@type"]]
     stands = "stands" if report.verdict is Verdict.PASS else "does not stand"
     words = (
-        f"The log {report.log.origin} with {report.log.size} entries {stands}. In it are "
-        f"{len(report.scenarios)} scenarios, {len(report.runs)} runs and "
-        f"{len(report.receipts)} deletion receipts."
+        f"The log {report.log.origin} with {report.log.size} entries {stands}. Scenarios: "
+        f"{len(report.scenarios)}; runs: {len(report.runs)}; deletion receipts: "
+        f"{len(report.receipts)}."
     )
     if runs < len(report.runs):
         words += f" Only the newest {runs} runs are described here; the review pack has all."
