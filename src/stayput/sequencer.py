@@ -74,6 +74,10 @@ MAX_PAGE_BYTES: Final = 8 * 1024 * 1024
 """Bytes in one page of the log, so that a page always fits a message."""
 
 
+MAX_NAMED: Final = 10
+"""Files of the public folder that one notice names."""
+
+
 class Sequencer:
     """The log of one consortium.
 
@@ -454,7 +458,9 @@ class Sequencer:
         if self._tiles_stale:
             mended = self._tiles.rebuild(self.entries(), note)
             if mended:
-                self.notices += (f"wrote {len(mended)} file(s) of the log's public folder anew",)
+                named = ", ".join(mended[:MAX_NAMED])
+                more = f" and {len(mended) - MAX_NAMED} more" if len(mended) > MAX_NAMED else ""
+                self.notices += (f"mended the log's public folder: {named}{more}",)
         else:
             self._tiles_stale = True
             self._tiles.extend(self.entries(self._tiles.size), note)

@@ -138,6 +138,11 @@ def replace_file(
 
 
 def sweep(disk: Disk, folder: Path) -> None:
-    """Remove what an interrupted :func:`replace_file` left in a folder. OSError."""
+    """Remove what an interrupted :func:`replace_file` left in a folder. OSError.
+
+    The names that it finds are durable afterwards: a process that died between renaming and syncing
+    left one that nobody promised, and whoever opens the folder next would build on it.
+    """
     for path in folder.glob("*" + _NEW):
         disk.unlink(path)
+    sync_folder(disk, folder)

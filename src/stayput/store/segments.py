@@ -11,8 +11,9 @@ before anything else is written.
 
 When a log is opened every record is read.  Up to ``covered`` (what the last signed checkpoint
 covers, and so all that anybody was told of) every damage is an error that names file and byte.
-Behind it, in the last file, whole records are kept, and what a killed process left half-written is
-cut and reported.  A checksum finds accidents, not malice: that is what checkpoints are for.
+Behind it, in the last file, whole records are kept and made durable, and what a killed process left
+half-written is cut and reported.  A checksum finds accidents, not malice: that is what checkpoints
+are for.
 
 What leaks: the entries, which every member may read.
 """
@@ -101,6 +102,8 @@ class Segments:
         """Open the last file for writing, without a half-written end."""
         self._descriptor = self._disk.open(last.path, os.O_RDWR)
         surplus = last.path.stat().st_size - last.end
+        # Whole records may be there that only the kernel holds: their writer died before the sync.
+        self._disk.fdatasync(self._descriptor)
         if surplus:
             self._cut()
             self.notice = (

@@ -53,12 +53,14 @@ class TileFiles:
         """Make the folder what it has to be for a whole log.
 
         Returns:
-            The paths that were missing, wrong or of no use, below the folder; all are mended.
+            The paths that were missing, wrong or of no log, below a folder that was there; all are
+            mended. (Partial tiles of a smaller tree go without a word.)
 
         Raises:
             Unavailable: the disk cannot be used now.
         """
         self._start()
+        is_new = not self._folder.exists()
         mended: list[str] = []
         expected: set[Path] = set()
         try:
@@ -68,11 +70,12 @@ class TileFiles:
                     mended.append(str(path.relative_to(self._folder)))
                     self._write(path, data)
             for path in self._surplus(expected):
-                mended.append(str(path.relative_to(self._folder)))
+                if path.parent.suffix != ".p":
+                    mended.append(str(path.relative_to(self._folder)))
                 self._disk.unlink(path)
         except OSError as error:
             raise _unavailable(error) from None
-        return tuple(mended)
+        return () if is_new else tuple(mended)
 
     def extend(self, entries: Iterable[bytes], checkpoint: bytes) -> None:
         """Bring tiles and bundles forward by the entries from :attr:`size` on, then the checkpoint.
