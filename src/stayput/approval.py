@@ -15,6 +15,7 @@ a bar, wrapped here so that no terminal wraps it, and cannot contain control or 
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime
 import enum
@@ -39,8 +40,14 @@ from stayput.scenario import (
 )
 from stayput.sql import Plan, plan
 from stayput.steps import Waiver
-from stayput.vertical.models import ask_model
-from stayput.vertical.questions import ask
+from stayput.vertical.models import ModelQuestion, ask_model
+from stayput.vertical.questions import JoinQuestion, ask
+from stayput.vertical.wording import (
+    identifier_words,
+    join_sentences,
+    model_sentences,
+    of_this_holder,
+)
 
 WIDTH = 96
 """Columns of the report; longer quoted lines are wrapped with a mark."""
@@ -68,6 +75,9 @@ class ApprovalWarning(enum.Enum):
     NO_DOMINANCE_RULE = 12
     NO_GROUP_RULE = 13
     ZEROS_RELEASED = 14
+    PEOPLE_JOINED = 15
+    SIZE_SHOWN = 16
+    SENSITIVE_COLUMN_MODELLED = 17
 
 
 _SENTENCES: Mapping[ApprovalWarning, str] = {
@@ -115,6 +125,17 @@ _SENTENCES: Mapping[ApprovalWarning, str] = {
     ),
     ApprovalWarning.ZEROS_RELEASED: (
         "Empty cells are shown as 0: that nobody is in a category is released."
+    ),
+    ApprovalWarning.PEOPLE_JOINED: (
+        "{asked} finds the people whom {holders} all know, and describes them together: check that"
+        " your people may be joined for this purpose."
+    ),
+    ApprovalWarning.SIZE_SHOWN: (
+        "How many people are in {table} becomes known to the coordinator and to the other holders"
+        " of a join; pad_to in the scenario would hide it."
+    ),
+    ApprovalWarning.SENSITIVE_COLUMN_MODELLED: (
+        "The sensitive column {column} is part of the model {model}."
     ),
     ApprovalWarning.UNUSED_COLUMN: (
         "No statement uses the column {column}: there is no need to declare it."
@@ -166,15 +187,16 @@ def approval_report(scenario: Scenario, holder: str) -> ApprovalReport:
     if holder not in scenario.holders:
         raise PermissionDenied(f"{holder} is not a holder in {scenario.name}")
     plans = verify_roles(scenario)
-    warnings = tuple(_warnings(scenario, plans))
+    models = _models_of(scenario)
+    warnings = tuple(_warnings(scenario, plans, models, holder))
     lines: list[str] = []
     for section in (
         _head(scenario, holder),
         _who(scenario, holder),
         _warned(warnings),
         _limits(scenario),
-        _columns(scenario, plans),
-        _statements(scenario, plans),
+        _columns(scenario, plans, models, holder),
+        _statements(scenario, plans, models, holder),
         _together(plans),
         _released(scenario),
         _if_approved(scenario, holder),
@@ -249,20 +271,41 @@ def verify_roles(scenario: Scenario) -> tuple[Plan, ...]:
     return plans
 
 
-def _all_roles(scenario: Scenario, plans: Sequence[Plan]) -> dict[tuple[str, str], str]:
-    """Roles over all statements in words, by (table, column); columns not used are absent."""
+def _models_of(scenario: Scenario) -> tuple[ModelQuestion, ...]:
+    return tuple(ask_model(m, scenario.tables, scenario.output) for m in scenario.models)
+
+
+def _all_roles(
+    scenario: Scenario, plans: Sequence[Plan], models: Sequence[ModelQuestion]
+) -> dict[tuple[str, str], str]:
+    """Roles over all statements and models in words, by (table, column) if it is used."""
     found: dict[tuple[str, str], set[ColumnRole]] = {}
     for planned in plans:
         for name, roles in column_roles(planned).items():
             table, column = declared_column(planned, name, scenario.tables)
             found.setdefault((table.name, column.name), set()).update(roles)
+        for name in planned.joined:
+            found[name, planned.using] = set()
+    for model in models:
+        for table_name, column_name in _modelled(model):
+            found.setdefault((table_name, column_name), set()).add(ColumnRole.MEASURE)
+        for name in model.model.tables:
+            found[name, model.model.using] = set()
     return {key: _role_words(roles) for key, roles in found.items()}
 
 
 # --- warnings -------------------------------------------------------------------------------------
 
 
-def _warnings(scenario: Scenario, plans: Sequence[Plan]) -> Iterator[TypedWarning]:
+def _modelled(model: ModelQuestion) -> list[tuple[str, str]]:
+    """(table, column) of everything in a model, each once."""
+    names = dict.fromkeys(term.of for term in (model.target, *model.terms) if term.of)
+    return [(table, column) for table, _, column in (name.partition(".") for name in names)]
+
+
+def _warnings(
+    scenario: Scenario, plans: Sequence[Plan], models: Sequence[ModelQuestion], holder: str
+) -> Iterator[TypedWarning]:
     if len(scenario.holders) == 2:
         yield TypedWarning(ApprovalWarning.TWO_HOLDERS_ONLY)
     elif scenario.output.min_holders < USUAL_MIN_HOLDERS:
@@ -276,14 +319,39 @@ def _warnings(scenario: Scenario, plans: Sequence[Plan]) -> Iterator[TypedWarnin
     yield from _policy_warnings(scenario)
     for planned in plans:
         yield from _statement_warnings(planned, scenario.tables)
-    roles = _all_roles(scenario, plans)
-    for table in scenario.tables:
-        asking = sum(planned.table == table.name for planned in plans)
+    yield from _join_warnings(scenario, plans, models, holder)
+    roles = _all_roles(scenario, plans, models)
+    for name, asking in collections.Counter(planned.table for planned in plans).items():
         if asking > 1:
-            yield _warning(ApprovalWarning.SEVERAL_STATEMENTS, statements=asking, table=table.name)
+            yield _warning(ApprovalWarning.SEVERAL_STATEMENTS, statements=asking, table=name)
+    for table in scenario.tables:
         yield from _column_warnings(table, roles)
     if scenario.limits.runs > MANY_RUNS:
         yield _warning(ApprovalWarning.MANY_RUNS, runs=scenario.limits.runs)
+
+
+def _join_warnings(
+    scenario: Scenario, plans: Sequence[Plan], models: Sequence[ModelQuestion], holder: str
+) -> Iterator[TypedWarning]:
+    """What a join means to this holder; other holders have their own report."""
+    own = [table for table in scenario.tables if table.vertical and holder in table.holders]
+    asked = [(planned.statement.name, planned.joined) for planned in plans]
+    asked += [(model.model.name, model.model.tables) for model in models]
+    for name, joined in asked:
+        if any(table.name in joined for table in own):
+            holders = ", ".join(scenario.table(table).holders[0] for table in joined)
+            yield _warning(ApprovalWarning.PEOPLE_JOINED, asked=name, holders=holders)
+    for table in own:
+        if not table.pad_to:
+            yield _warning(ApprovalWarning.SIZE_SHOWN, table=table.name)
+    for model in models:
+        for table_name, column in _modelled(model):
+            if scenario.table(table_name).column(column).grade is Grade.SENSITIVE:
+                yield _warning(
+                    ApprovalWarning.SENSITIVE_COLUMN_MODELLED,
+                    column=f"{table_name}.{column}",
+                    model=model.model.name,
+                )
 
 
 def _policy_warnings(scenario: Scenario) -> Iterator[TypedWarning]:
@@ -393,10 +461,16 @@ def _limits(scenario: Scenario) -> list[str]:
     ]
 
 
-def _columns(scenario: Scenario, plans: Sequence[Plan]) -> list[str]:
+def _columns(
+    scenario: Scenario, plans: Sequence[Plan], models: Sequence[ModelQuestion], holder: str
+) -> list[str]:
     lines = ["4. YOUR COLUMNS"]
-    roles = _all_roles(scenario, plans)
+    roles = _all_roles(scenario, plans, models)
+    if all(holder not in table.holders for table in scenario.tables):
+        lines.append("   None: no table of the scenario is at your side.")
     for table in scenario.tables:
+        if holder not in table.holders:
+            continue
         lines.append(f"   Table {table.name}, at most {table.max_rows} rows")
         rows = [("column", "grade", "used as", "values", "outside these")]
         for column in table.columns:
@@ -404,7 +478,7 @@ def _columns(scenario: Scenario, plans: Sequence[Plan]) -> list[str]:
                 (
                     column.name,
                     column.grade.name.lower(),
-                    roles.get((table.name, column.name), "not used"),
+                    _used_as(column, roles.get((table.name, column.name))),
                     _values(column) + (", or missing" if column.nullable else ""),
                     _OUTSIDE[column.outside],
                 )
@@ -413,7 +487,21 @@ def _columns(scenario: Scenario, plans: Sequence[Plan]) -> list[str]:
         lines.append("   Units, descriptions and levels as declared")
         for column in table.columns:
             lines += _declared(column)
+    for table in scenario.tables:
+        if holder not in table.holders:
+            used = [c.name for c in table.columns if (table.name, c.name) in roles]
+            lines += _wrapped(
+                f"Not yours: {table.name}, at {table.holders[0]}, of which {', '.join(used)} are"
+                " used.",
+                "   ",
+            )
     return lines
+
+
+def _used_as(column: Column, roles: str | None) -> str:
+    if roles is None:
+        return "not used"
+    return "joins people" if column.identifier is not None else roles
 
 
 def _declared(column: Column) -> list[str]:
@@ -434,14 +522,52 @@ _OUTSIDE = {
 }
 
 
-def _statements(scenario: Scenario, plans: Sequence[Plan]) -> list[str]:
+def _statements(
+    scenario: Scenario, plans: Sequence[Plan], models: Sequence[ModelQuestion], holder: str
+) -> list[str]:
     lines = ["5. WHAT RUNS ON YOUR NODE, AND WHAT LEAVES IT"]
     for number, planned in enumerate(plans, 1):
-        lines += _statement(scenario, planned, number)
+        lines += _statement(scenario, planned, number, holder)
+    for number, model in enumerate(models, len(plans) + 1):
+        lines += _model(scenario, model, number, holder)
     return lines
 
 
-def _statement(scenario: Scenario, planned: Plan, number: int) -> list[str]:
+def _model(scenario: Scenario, model: ModelQuestion, number: int, holder: str) -> list[str]:
+    lines = [f"   5.{number} {model.model.name}, a model over {' JOIN '.join(model.model.tables)}"]
+    if model.model.description:
+        lines += ["   Description", *_quoted(model.model.description)]
+    for sentence in model_sentences(model):
+        lines += _quoted(sentence)
+    lines += _joined(scenario, model, holder)
+    if of_this_holder(model.staged, holder) is not None:
+        size = len(model.terms) + 1
+        lines += _wrapped(
+            f"- opened by the checker, over all people of the join: their number, then the sums of"
+            f" products of any two of the {size} columns of the model.",
+            "     ",
+        )
+    return lines
+
+
+def _joined(scenario: Scenario, question: JoinQuestion | ModelQuestion, holder: str) -> list[str]:
+    """The part of one holder in a join."""
+    own = of_this_holder(question.staged, holder)
+    if own is None:
+        return ["   None of your tables is joined: nothing runs on your node."]
+    lines = _wrapped(
+        f"What your node runs over your rows of {own.table}: numbers are integers in their last"
+        " declared decimal.",
+        "   ",
+    )
+    lines += _quoted(own.sql)
+    lines.append("   Leaves your node:")
+    for sentence in join_sentences(scenario, question, own):
+        lines += _wrapped(f"- {sentence}", "     ")
+    return lines
+
+
+def _statement(scenario: Scenario, planned: Plan, number: int, holder: str) -> list[str]:
     statement = planned.statement
     lines = [f"   5.{number} {statement.name}, over the table {planned.table}"]
     if statement.description:
@@ -451,6 +577,18 @@ def _statement(scenario: Scenario, planned: Plan, number: int) -> list[str]:
         lines.append(f"   Parameter :{parameter.name}, chosen at each run: {_kind(parameter)}")
         if parameter.levels:
             lines += _quoted(_shown_levels(parameter.levels))
+    if planned.joined:
+        question = ask(planned, scenario.tables, scenario.output)
+        lines += _joined(scenario, question, holder)
+        if of_this_holder(question.staged, holder) is not None:
+            number = len(planned.values)
+            sums = f" and, where it passes, sums over them ({number} a cell)" if number else ""
+            lines += _wrapped(
+                f"- opened by the checker: the number of people in each cell ({planned.cells} in"
+                f" all){sums}.",
+                "     ",
+            )
+        return lines
     lines += _wrapped(
         "What your node runs over your rows: made from the SQL above, on your side; numbers are"
         " integers in their last declared decimal.",
@@ -502,6 +640,12 @@ def _together(plans: Sequence[Plan]) -> list[str]:
     ]
     if not shown.found:
         lines += _wrapped("No such group was found.", "   ")
+    if len({planned.table for planned in plans if planned.joined}) > 1:
+        lines += _wrapped(
+            "Joins of different tables are about different people, and were not compared: who is"
+            " in one join and not in the other may be few.",
+            "   ",
+        )
     if len(shown.findings) < shown.found:
         lines += _wrapped(f"At least {shown.found} such groups were found; the first are:", "   ")
     for sentence in (*map(str, shown.findings), *(f"Not decided: {u}" for u in shown.undecided)):
@@ -559,7 +703,7 @@ def _values(column: Column) -> str:
     if column.type is ColumnType.BOOLEAN:
         return "true, false"
     if column.identifier is not None:
-        return f"identifier, {column.identifier.kind.name.lower()}"
+        return identifier_words(column.identifier)
     low, high = _bounds(column)
     return f"{low} to {high}"
 
