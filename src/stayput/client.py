@@ -16,6 +16,7 @@ verify: a result is handed out only after every holder has cosigned its release,
 
 from __future__ import annotations
 
+import contextlib
 import decimal
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,7 +24,14 @@ from typing import Any
 from stayput import documents
 from stayput.audit import VerifiedRelease, bundle_release, verify_release
 from stayput.crypto import sealing, signing
-from stayput.errors import InvalidInput, NotFound, NotYet, RunFailure, VerificationError
+from stayput.errors import (
+    InvalidInput,
+    NotFound,
+    NotYet,
+    RunFailure,
+    Unavailable,
+    VerificationError,
+)
 from stayput.identity import Identity
 from stayput.link import CoordinatorLink
 from stayput.membership import Members
@@ -217,8 +225,13 @@ class Client:
                 hint="propose it with the identity of the data user",
             )
         self.replica.catch_up(self._link)
-        self._link.propose_scenario(self._admissible(step), documents.encode(scenario))
-        self.replica.catch_up(self._link)
+        entry, document = self._admissible(step), documents.encode(scenario)
+        self._submit(
+            lambda: self._link.propose_scenario(entry, document),
+            lambda: scenario.digest in self.replica.session.scenarios,
+            f"the proposal of scenario {scenario.digest.hex()}",
+            "`stayput scenario list` shows it if so",
+        )
         return scenario.digest
 
     def scenario(self, digest: bytes) -> Scenario:
@@ -304,6 +317,8 @@ class Client:
         Raises:
             InvalidInput: statement or values are outside what was sealed (nothing was ordered).
             RuleViolation: the scenario is not sealed, expired, revoked or used up.
+            Unavailable: the coordinator cannot be reached; the message says whether the run may be
+                under way all the same, and as which.
         """
         scenario = self.scenario(digest)
         chosen = _statement(scenario, statement)
@@ -326,8 +341,13 @@ class Client:
             rounds=planned.rounds,
             time=self._clock(),
         )
-        self._link.order_run(self._admissible(step), documents.encode(order))
-        self.replica.catch_up(self._link)
+        entry, document = self._admissible(step), documents.encode(order)
+        self._submit(
+            lambda: self._link.order_run(entry, document),
+            lambda: order.run in self.replica.session.runs,
+            f"the order of run {order.run.hex()}",
+            f"ask with `stayput result {order.run.hex()[:12]}` before you order another one",
+        )
         return Run(self, order.run)
 
     def wait_for(
@@ -418,6 +438,32 @@ class Client:
         entry = signing.sign(step, self.identity.signing_key)
         self.replica.session.admit(entry)
         return entry
+
+    def _submit(
+        self, call: Callable[[], int], is_logged: Callable[[], bool], what: str, hint: str
+    ) -> None:
+        """Submit a step of ours, and once more if the answer was lost: the same bytes are the same
+        step, so that nothing is proposed or ordered twice.
+
+        Raises:
+            Unavailable: the coordinator cannot be reached, and the step may stand in its log.
+        """
+        lost: Unavailable | None = None
+        for _ in range(2):
+            try:
+                call()
+                self.replica.catch_up(self._link)
+                return
+            except Unavailable as error:
+                lost = error
+            with contextlib.suppress(Unavailable):
+                self.replica.catch_up(self._link)
+            if is_logged():
+                return
+        assert lost is not None
+        raise Unavailable(
+            f"{lost.message} Its log may hold {what} all the same.", hint=hint
+        ) from None
 
     def _wait(self, deadline: float, briefly: bool = False) -> bool:
         """Wait for news of the log, at most until ``deadline``; False when it has passed."""

@@ -310,23 +310,39 @@ def _run_auditor(home: Path, identity: Identity, members: Members, report: Repor
 def _work(step: Callable[..., bool], home: Path, report: Report) -> None:
     """Ask what is to be done, for ever."""
     pause = 0.0
+    said = ""
     while True:
         try:
             moved = step(wait_ms=POLL_MS)
-            if pause:
+            if said:
                 report("going on")
-            pause = 0.0
+            pause, said = 0.0, ""
             if not moved:
                 time.sleep(IDLE)
-        except (VerificationError, ConfigurationError):
-            raise
-        except Unavailable as error:
-            if not pause:
-                report(f"{error.message}; trying again")
-            pause = min(MAX_BACKOFF, max(0.2, pause * 2))
-            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
         except StayputError as error:
-            # A refusal for one run must not stop the others; the next round asks afresh.
-            report(f"{type(error).__name__}: {error.message}")
-            time.sleep(0.5)
+            if _ends(error):
+                raise
+            words = _in_words(error)
+            if words != said:
+                report(words)
+            said = words
+            # A refusal for one run must not keep the others waiting; the next round asks afresh.
+            patient = isinstance(error, Unavailable) or error.from_peer
+            pause = min(MAX_BACKOFF, max(0.2, pause * 2)) if patient else 0.5
+            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
         save_wire(home)
+
+
+def _ends(error: StayputError) -> bool:
+    """Whether asking again is of no use: this process has found its files or the log not to stand.
+
+    Not because a peer says so of a request: nobody's daemon ends at somebody else's word.
+    """
+    return isinstance(error, VerificationError | ConfigurationError) and not error.from_peer
+
+
+def _in_words(error: StayputError) -> str:
+    if isinstance(error, Unavailable):
+        return f"{error.message}; trying again"
+    said = ", says the coordinator" if error.from_peer else ""
+    return f"{type(error).__name__}{said}: {error.message}"

@@ -34,9 +34,14 @@ class StayputError(Exception):
     Args:
         message: what happened, one sentence, no trailing hint.
         hint: what the reader can do about it.
+
+    Attributes:
+        from_peer: a peer said so over the wire.  That is its word about our request, not something
+            that this process has found out about its own files or the log.
     """
 
     public: ClassVar[str] = "The request could not be carried out."
+    from_peer: bool = False
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

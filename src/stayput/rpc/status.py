@@ -101,7 +101,13 @@ def to_status(error: StayputError) -> Status:
 
 
 def to_error(code: grpc.StatusCode, metadata: Iterable[tuple[str, str | bytes]]) -> StayputError:
-    """The error behind a status; what the peer wrote in words is not looked at."""
+    """The error behind a status, marked as a peer's word; its words are not looked at."""
+    error = _meant(code, metadata)
+    error.from_peer = True
+    return error
+
+
+def _meant(code: grpc.StatusCode, metadata: Iterable[tuple[str, str | bytes]]) -> StayputError:
     said = {key: value for key, value in metadata if isinstance(value, str)}
     if (code, said.get(ERROR_KEY)) == (REPLACED_PEER.code, REPLACED_PEER.metadata[0][1]):
         return PermissionDenied(
