@@ -55,18 +55,19 @@ def test_masks_cancel_over_all_and_over_no_fewer(width: int, parties: int, count
             assert any(total(rest, layout))
 
 
+@pytest.mark.parametrize("count", [5, 40_000])  # the latter in several pieces, the last one short
 @pytest.mark.parametrize("width", WIDTHS)
-def test_mask_is_the_keystream_of_the_clause(width: int) -> None:
+def test_mask_is_the_keystream_of_the_clause(width: int, count: int) -> None:
     """X25519 → HKDF (RFC 5869, by hand) → ChaCha20; the lower name adds, the higher subtracts."""
     keys = keys_for("beta", "alpha")
-    layout = layout_for(2047, width, 2, 5)
+    layout = layout_for(2047, width, 2, count)
     info = b"stayput.v1.PairwiseMask"
     info += b"\0\x05alpha" + keys["alpha"].public + b"\0\x04beta" + keys["beta"].public
     secret = keys["alpha"].exchange(keys["beta"].public)
     prk = hmac.digest(CONTEXT, secret, "sha256")
     key = hmac.digest(prk, info + b"\x01", "sha256")
     cipher = Cipher(algorithms.ChaCha20(key, bytes(16)), mode=None)
-    stream = cipher.encryptor().update(bytes(5 * width // 8))
+    stream = cipher.encryptor().update(bytes(count * width // 8))
     step = width // 8
     plus = [int.from_bytes(stream[i : i + step], "little") for i in range(0, len(stream), step)]
     masks = masks_of(keys, layout)
