@@ -24,7 +24,11 @@ GROUP_PERCENT = 90
 ours."""
 
 MIN_FREEDOM = 10
-"""Residual degrees of freedom of a correlation: acro 1.0.2 ``safe_dof_threshold``."""
+"""Residual degrees of freedom of a correlation or a model: acro 1.0.2 ``safe_dof_threshold``."""
+
+MAX_PARAMETERS_PERCENT = 33
+"""Parameters of a model per hundred people: DataSHIELD dsBase 6.3.3 ``nfilter.glm`` 0.33.  No
+scenario declares it."""
 
 MIN_COUNT_PER_HOLDER = 0
 """Off: it withholds every cell in which some holder has a few rows.  Turn it on (5 or 10) where
