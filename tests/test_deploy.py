@@ -56,13 +56,14 @@ def test_the_samples_show_every_key(tmp_path: Path) -> None:
     shown: dict[str, set[str]] = {}
     for path in SAMPLES.values():
         for section, values in tomllib.loads(path.read_text(encoding="utf-8")).items():
-            tables = values.values() if section == "sources" else [values]
+            tables = values.values() if section in ("sources", "budgets") else [values]
             shown.setdefault(section, set()).update(key for table in tables for key in table)
     keys = {
         "coordinator": {field.name for field in dataclasses.fields(CoordinatorSettings)},
         "review": {field.name for field in dataclasses.fields(OutputFloor)},
         "staging": {field.name for field in dataclasses.fields(StagingSettings)},
         "sources": {field.name for field in dataclasses.fields(SourceSpec)},
+        "budgets": {"rho", "epsilon", "delta", "tables", "exact"},
     }
     assert shown == keys
     assert set(shown) == {field.name for field in dataclasses.fields(Settings)}

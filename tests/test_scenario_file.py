@@ -303,7 +303,7 @@ def test_a_mistake_is_explained_in_its_place(
         ("{min_count: 0}", "output.min_count", "outside", ""),
         ("{min_holders: 1}", "output.min_holders", "at least 2", "that holder's part"),
         ("{min_holders: 4}", "output.min_holders", "only 3 holders", "min_holders: 3"),
-        ("{epsilon: 1}", "output.epsilon", "not supported yet", "remove it"),
+        ("{epsilon: 1}", "output.epsilon", "another place", "privacy: {mechanism"),
         ("{p_percent: 10}", "output.p_percent", "unknown key", ""),
         ("{min_count: none}", "output.min_count", "cannot be switched off", ""),
         ("{dominance: 10}", "output.dominance", "expected keys", ""),

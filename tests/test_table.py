@@ -158,13 +158,13 @@ def test_arrow_marks_withheld_cells_beside_their_column() -> None:
     assert table.column("d__withheld").to_pylist() == [False, False, True, True]
     assert table.column("g").to_pylist() == ["x", "", None, "__other__"]
     assert table.column("k").to_pylist() == [1, 2, -3, None]
-    assert table.schema.metadata == {b"stayput.synthetic": b"false"}
+    assert table.schema.metadata == {b"stayput.synthetic": b"false", b"stayput.noisy": b"false"}
 
 
 def test_arrow_has_one_type_per_column_even_when_all_is_withheld() -> None:
     table = ResultTable((column("f", CellType.FLOAT, [HELD, HELD]),), synthetic=True).to_arrow()
     assert table.schema.field("f").type == pa.float64()
-    assert table.schema.metadata == {b"stayput.synthetic": b"true"}
+    assert table.schema.metadata == {b"stayput.synthetic": b"true", b"stayput.noisy": b"false"}
 
 
 def test_arrow_holds_sums_beyond_64_bits() -> None:

@@ -22,23 +22,31 @@ import enum
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 
 from stayput import documents
 from stayput.differencing import audit
 from stayput.disclosure import defaults
 from stayput.disclosure.wording import policy_sentences
 from stayput.errors import PermissionDenied, SqlError
+from stayput.finishing import noise_error
+from stayput.privacy import PICO, USUAL_DELTA, epsilon_of, run_cost
 from stayput.scenario import (
+    BUDGET_UNIT,
+    DELTA_UNIT,
     Column,
     ColumnRole,
     ColumnType,
     Grade,
+    NoiseMechanism,
     Outside,
     Parameter,
+    Privacy,
     Scenario,
     TableContract,
 )
 from stayput.sql import Plan, plan
+from stayput.sql.formulas import Formula, Mean, Total
 from stayput.steps import Waiver
 from stayput.vertical.models import ModelQuestion, ask_model
 from stayput.vertical.questions import JoinQuestion, ask
@@ -55,6 +63,7 @@ WIDTH = 96
 USUAL_MIN_COUNT = defaults.MIN_COUNT
 USUAL_MIN_HOLDERS = defaults.MIN_HOLDERS
 MANY_CELLS = 1_000  # more than a person looks through before release
+MUCH_EPSILON = 10  # e**10 is 22,026: hardly a promise any more
 MANY_RUNS = 100  # several a week for a year: more a service than a question
 
 
@@ -78,6 +87,11 @@ class ApprovalWarning(enum.Enum):
     PEOPLE_JOINED = 15
     SIZE_SHOWN = 16
     SENSITIVE_COLUMN_MODELLED = 17
+    NOISE_COSTS_MUCH = 18
+    NOISE_HIDES_ROWS_ONLY = 19
+    NOISE_OF_ONE_HOLDER = 20
+    NOISE_DROWNS = 21
+    RUN_MAY_BE_REFUSED = 22
 
 
 _SENTENCES: Mapping[ApprovalWarning, str] = {
@@ -136,6 +150,26 @@ _SENTENCES: Mapping[ApprovalWarning, str] = {
     ),
     ApprovalWarning.SENSITIVE_COLUMN_MODELLED: (
         "The sensitive column {column} is part of the model {model}."
+    ),
+    ApprovalWarning.NOISE_COSTS_MUCH: (
+        "All {runs} runs together cost an epsilon of {epsilon} at a delta of {delta}: who knows"
+        " everything else may then tell for nearly sure whether somebody is in your data."
+    ),
+    ApprovalWarning.NOISE_HIDES_ROWS_ONLY: (
+        "The noise hides one row, but rows of {table} are about a {unit}: somebody with ten rows is"
+        " protected ten times less."
+    ),
+    ApprovalWarning.NOISE_OF_ONE_HOLDER: (
+        "Each holder's noise hides somebody in that holder's own data: somebody known to all"
+        " {holders} holders may be charged up to {holders} times the cost of a run."
+    ),
+    ApprovalWarning.NOISE_DROWNS: (
+        "In {statement} the noise of a count is within ±{error}, more than the {min_count} rows of"
+        " a cell that may be released: small cells say nothing."
+    ),
+    ApprovalWarning.RUN_MAY_BE_REFUSED: (
+        "Values outside what is declared stop a run, which everybody sees: noise does not hide"
+        " that. Moving them to the bound, or to __other__, would. So it is with {columns}."
     ),
     ApprovalWarning.UNUSED_COLUMN: (
         "No statement uses the column {column}: there is no need to declare it."
@@ -199,9 +233,10 @@ def approval_report(scenario: Scenario, holder: str) -> ApprovalReport:
         _statements(scenario, plans, models, holder),
         _together(plans),
         _released(scenario),
+        _noise(scenario, plans),
         _if_approved(scenario, holder),
     ):
-        lines += [*section, ""]
+        lines += [*section, ""] if section else []
     text = "\n".join(line.rstrip() for line in lines)
     return ApprovalReport(scenario.digest, scenario.nonce, holder, text, warnings)
 
@@ -317,6 +352,7 @@ def _warnings(
             usual=USUAL_MIN_COUNT,
         )
     yield from _policy_warnings(scenario)
+    yield from _noise_warnings(scenario, plans)
     for planned in plans:
         yield from _statement_warnings(planned, scenario.tables)
     yield from _join_warnings(scenario, plans, models, holder)
@@ -355,12 +391,61 @@ def _join_warnings(
 
 
 def _policy_warnings(scenario: Scenario) -> Iterator[TypedWarning]:
+    if scenario.output.privacy is not None:
+        return  # noise stands in for these rules
     if scenario.output.dominance is None:
         yield TypedWarning(ApprovalWarning.NO_DOMINANCE_RULE)
     if not scenario.output.group_percent:
         yield TypedWarning(ApprovalWarning.NO_GROUP_RULE)
     if scenario.output.release_zeros:
         yield TypedWarning(ApprovalWarning.ZEROS_RELEASED)
+
+
+def _noise_warnings(scenario: Scenario, plans: Sequence[Plan]) -> Iterator[TypedWarning]:
+    privacy = scenario.output.privacy
+    if privacy is None:
+        return
+    runs = scenario.limits.runs
+    epsilon = _epsilon(privacy, runs)
+    if epsilon > MUCH_EPSILON:
+        yield _warning(
+            ApprovalWarning.NOISE_COSTS_MUCH,
+            runs=runs,
+            epsilon=str(epsilon),
+            delta=str(USUAL_DELTA),
+        )
+    for table in scenario.tables:
+        if table.unit and not privacy.unit:
+            yield _warning(ApprovalWarning.NOISE_HIDES_ROWS_ONLY, table=table.name, unit=table.unit)
+    stopping = _may_stop_a_run(scenario, plans)
+    if stopping:
+        yield _warning(ApprovalWarning.RUN_MAY_BE_REFUSED, columns=", ".join(stopping))
+    if not all(table.units_apart for table in scenario.tables):
+        yield _warning(ApprovalWarning.NOISE_OF_ONE_HOLDER, holders=len(scenario.holders))
+    for planned in plans:
+        assert planned.noise is not None  # the scenario asks for it
+        error = math.ceil(planned.noise.error([(1, 0)], planned.holders))
+        if error > scenario.output.min_count:
+            yield _warning(
+                ApprovalWarning.NOISE_DROWNS,
+                statement=planned.statement.name,
+                error=error,
+                min_count=scenario.output.min_count,
+            )
+
+
+def _may_stop_a_run(scenario: Scenario, plans: Sequence[Plan]) -> list[str]:
+    """The columns whose values may end a run of a statement for all to see."""
+    read = {(planned.table, name) for planned in plans for name in planned.columns}
+    return [
+        f"{table.name}.{column.name}"
+        for table in scenario.tables
+        for column in table.columns
+        if (table.name, column.name) in read
+        and column.name != table.unit  # always so
+        and column.outside is Outside.REFUSE
+        and column.type is not ColumnType.BOOLEAN
+    ]
 
 
 def _statement_warnings(planned: Plan, tables: Sequence[TableContract]) -> Iterator[TypedWarning]:
@@ -597,6 +682,19 @@ def _statement(scenario: Scenario, planned: Plan, number: int, holder: str) -> l
     lines += _quoted(planned.node_sql())
     n = len(scenario.holders)
     lines.append(f"   Leaves your node, encrypted so that only the sum over all {n} holders opens:")
+    if planned.noise is not None:
+        lines += _wrapped(
+            f"- {planned.cells} cells with {len(planned.counts)} counts of rows each, with your"
+            " noise in every one of them, and nothing else about the rows;",
+            "     ",
+        )
+        if planned.values:
+            lines += _wrapped(
+                f"- then, for cells whose noisy count passes the check, {len(planned.values)} sums"
+                " each, with your noise.",
+                "     ",
+            )
+        return lines
     lines += _wrapped(
         f"- {planned.cells} cells with {len(planned.counts)} counts of rows each, and for each"
         " count, and for what a narrowed one leaves out, whether you have any such row"
@@ -638,6 +736,12 @@ def _together(plans: Sequence[Plan]) -> list[str]:
             "   ",
         ),
     ]
+    if any(planned.noise is not None for planned in plans):
+        lines += _wrapped(
+            "Each answer has noise of its own in it, so a difference of two has the noise of both:"
+            " see section 8.",
+            "   ",
+        )
     if not shown.found:
         lines += _wrapped("No such group was found.", "   ")
     if len({planned.table for planned in plans if planned.joined}) > 1:
@@ -675,9 +779,97 @@ def _released(scenario: Scenario) -> list[str]:
     ]
 
 
-def _if_approved(scenario: Scenario, holder: str) -> list[str]:
+def _noise(scenario: Scenario, plans: Sequence[Plan]) -> list[str]:
+    """What the noise costs and what it does to the numbers, before anybody computes one."""
+    privacy = scenario.output.privacy
+    if privacy is None:
+        return []
+    kind = privacy.mechanism.name.lower()
+    who = (
+        "one row"
+        if not privacy.unit
+        else f"one {privacy.unit}, with at most {privacy.max_rows_per_unit} rows (your node leaves"
+        " out the others)"
+    )
+    runs, cost = scenario.limits.runs, run_cost(privacy)
+    once, often = (_epsilon(privacy, n) for n in (1, runs))
     lines = [
-        "8. IF YOU APPROVE",
+        "8. NOISE, AND WHAT IT COSTS",
+        *_wrapped(
+            f"Your node adds {kind} noise to each number before it encrypts it, and so does every"
+            f" other. Whoever sees the results, and knows everything but {who}, is by them hardly"
+            " surer whether it is in your data. This does not depend on what the others do.",
+            "   ",
+        ),
+        *_pairs(
+            [
+                ("Declared", _declared_cost(privacy)),
+                (
+                    "One run",
+                    f"rho {_plain_rho(cost)}: an epsilon of {once} at a delta of {USUAL_DELTA}",
+                ),
+                (
+                    f"All {runs}",
+                    f"rho {_plain_rho(runs * cost)}: an epsilon of {often} at that delta",
+                ),
+            ]
+        ),
+        *_wrapped(
+            "An epsilon of 1 means that no answer becomes more than 2.7 times as likely because of"
+            " one such person or row; of 0.1, 1.1 times; of 5, 148 times. Your node charges every"
+            " run to your own budget, over all scenarios and askers, and refuses when it is used"
+            " up.",
+            "   ",
+        ),
+        f"   What the noise of all {len(scenario.holders)} holders does to a number:",
+        *_wrapped("in 95 of 100 cells it is off by no more than", "   "),
+    ]
+    rows = [("statement", "output", "within")]
+    for planned in plans:
+        for output in planned.outputs:
+            if output.formula is not None:
+                rows.append((planned.statement.name, output.name, _within(planned, output.formula)))
+    return [*lines, *_table(rows)]
+
+
+def _within(planned: Plan, formula: Formula) -> str:
+    """How far the noise moves an output, as far as that can be told without numbers."""
+    error = noise_error(planned, formula)
+    if error is not None:
+        return f"±{_unscaled(error, formula.places or 0)}"
+    if isinstance(formula, Mean):
+        total = Total(formula.rows, formula.first, formula.decimals)
+        error = noise_error(planned, total)
+        if error is not None:
+            return f"about ±{_unscaled(error, formula.decimals)} divided by the number of rows"
+    return "depends on the numbers"
+
+
+def _epsilon(privacy: Privacy, runs: int) -> Decimal:
+    """What runs cost together, at the usual delta: of pure costs their sum, if that is less."""
+    found = epsilon_of(runs * run_cost(privacy), USUAL_DELTA)
+    pure = privacy.mechanism is NoiseMechanism.GEOMETRIC
+    return min(found, Decimal(runs * privacy.epsilon) / BUDGET_UNIT) if pure else found
+
+
+def _declared_cost(privacy: Privacy) -> str:
+    """The cost of a run as the scenario says it."""
+    parts = {
+        "epsilon": Decimal(privacy.epsilon) / BUDGET_UNIT,
+        "delta": Decimal(privacy.delta) / DELTA_UNIT,
+        "rho": Decimal(privacy.rho) / BUDGET_UNIT,
+    }
+    return ", ".join(f"{name} {value.normalize():f}" for name, value in parts.items() if value)
+
+
+def _plain_rho(rho: int) -> str:
+    return f"{(Decimal(rho) / PICO).normalize():f}"
+
+
+def _if_approved(scenario: Scenario, holder: str) -> list[str]:
+    number = 8 if scenario.output.privacy is None else 9
+    lines = [
+        f"{number}. IF YOU APPROVE",
         *_wrapped(
             f"You sign, with the key of {holder}, the digest of the scenario above and the digest"
             " of exactly this text. A scenario changed by one byte needs another approval.",

@@ -193,6 +193,8 @@ class Checker:
     ) -> tuple[Reasons, bytes]:
         """The reasons, with cells withheld so that no small cell of this or of an earlier answer of
         the scenario follows from totals; and this answer, for the next ones."""
+        if plan.bound.plan.noise is not None:
+            return reasons, b""  # noise hides what would follow from a difference
         # The solver behind it takes half a second to load, which only a checker has to spend.
         from stayput.disclosure import tables  # noqa: PLC0415
 

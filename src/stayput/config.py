@@ -10,12 +10,15 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import tomllib
+from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
 from stayput.disclosure.floor import NO_FLOOR, OutputFloor
 from stayput.engines.source import SourceSpec
 from stayput.errors import ConfigurationError
+from stayput.privacy import MAX_TOTAL, PICO, Budget, budget_of
 from stayput.scenario import IDENTIFIER
 
 T = TypeVar("T")
@@ -61,6 +64,11 @@ class Settings:
     sources: dict[str, SourceSpec] = dataclasses.field(default_factory=dict)
     """Section ``[sources.TABLE]``: ``path`` (absolute, or relative to the home folder), ``format``
     (``parquet``, ``csv`` or ``sqlite``; from the suffix if left out), ``table`` (for SQLite)."""
+    budgets: tuple[Budget, ...] = ()
+    """Section ``[budgets.NAME]``, one for each data set that is asked with noise: what all runs of
+    all scenarios together may cost, for ever.  ``rho`` (zCDP), or ``epsilon`` and ``delta``, as
+    text or number; ``tables`` that show the data set (NAME if left out); ``exact``: whether
+    scenarios without noise may ask them besides (no)."""
 
 
 def load_settings(home: Path) -> Settings:
@@ -71,17 +79,19 @@ def load_settings(home: Path) -> Settings:
     """
     path = home / FILE_NAME
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
     except FileNotFoundError:
         return Settings()
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigurationError(f"cannot read {FILE_NAME}: {error}") from None
     _refuse_unknown(raw, [field.name for field in dataclasses.fields(Settings)], "")
+    sources = _sources(raw.get("sources", {}), home)
     return Settings(
         coordinator=_section(CoordinatorSettings, raw, "coordinator"),
         staging=_section(StagingSettings, raw, "staging"),
         review=_section(OutputFloor, raw, "review"),
-        sources=_sources(raw.get("sources", {}), home),
+        sources=sources,
+        budgets=_budgets(raw.get("budgets", {}), sources),
     )
 
 
@@ -126,6 +136,82 @@ def _source(name: str, raw: Any, home: Path) -> SourceSpec:
     _refuse_unknown(raw, ["path", "format", "table"], where)
     path = (home / raw["path"]).resolve()
     return source_spec(path, raw.get("format"), raw.get("table", ""))
+
+
+def _budgets(raw: Any, sources: dict[str, SourceSpec]) -> tuple[Budget, ...]:
+    if not isinstance(raw, dict):
+        raise ConfigurationError(f"[budgets] in {FILE_NAME} is not a section")
+    budgets = tuple(_budget(name, value) for name, value in raw.items())
+    _refuse_two_budgets(budgets, sources)
+    return budgets
+
+
+def _budget(name: str, raw: Any) -> Budget:
+    where = f"[budgets.{name}] in {FILE_NAME}"
+    if not IDENTIFIER.fullmatch(name):
+        raise ConfigurationError(f"{name!r} in {FILE_NAME} is no name of a budget")
+    if not isinstance(raw, dict):
+        raise ConfigurationError(f"{where} is not a section")
+    _refuse_unknown(raw, ["rho", "epsilon", "delta", "tables", "exact"], f"budgets.{name}")
+    tables, exact = raw.get("tables", [name]), raw.get("exact", False)
+    named = isinstance(tables, list) and tables and all(isinstance(t, str) for t in tables)
+    if not named or not all(IDENTIFIER.fullmatch(table) for table in tables):
+        raise ConfigurationError(f"tables of {where} is a list of table names")
+    if not isinstance(exact, bool):
+        raise ConfigurationError(f"exact of {where} is true or false")
+    given = sorted(set(raw) & {"rho", "epsilon", "delta"})
+    if given == ["rho"]:
+        total = int(_amount(raw["rho"], where, "rho", MAX_TOTAL // PICO) * PICO)
+    elif given == ["delta", "epsilon"]:
+        epsilon = _amount(raw["epsilon"], where, "epsilon", MAX_TOTAL // PICO)
+        delta = _amount(raw["delta"], where, "delta", Decimal("1e-5"))
+        total = budget_of(epsilon, delta)
+    else:
+        raise ConfigurationError(
+            f"{where} has no total",
+            hint='write  rho = "1"  or  epsilon = "5"  with  delta = "1e-6"',
+        )
+    return Budget(name, total, tuple(tables), exact)
+
+
+def _amount(value: Any, where: str, key: str, most: int | Decimal) -> Decimal:
+    """A number above zero and not beyond what still promises something, exactly as written."""
+    try:
+        number = Decimal(value) if isinstance(value, str | int | Decimal) else None
+    except ArithmeticError:
+        number = None
+    if number is None or isinstance(value, bool) or not number.is_finite():
+        raise ConfigurationError(f'{key} of {where} is a number, such as "0.5"')
+    if not Decimal("1e-18") <= number <= most:
+        raise ConfigurationError(f"{key} of {where} is above 0 and at most {most}")
+    return number
+
+
+def _refuse_two_budgets(budgets: Sequence[Budget], sources: dict[str, SourceSpec]) -> None:
+    """One data set has one budget, under whatever names of tables it is shown."""
+    owner: dict[str, str] = {}
+    for budget in budgets:
+        for table in budget.tables:
+            spec = sources.get(table)
+            shown = [table] if spec is None else [table, f"{spec.path} {spec.table}".rstrip()]
+            for thing in shown:
+                if owner.setdefault(thing, budget.name) != budget.name:
+                    raise ConfigurationError(
+                        f"{thing} has two privacy budgets in {FILE_NAME}",
+                        hint="list all tables that show one data set under one budget",
+                    )
+    budgeted = {
+        f"{sources[table].path} {sources[table].table}"
+        for budget in budgets
+        for table in budget.tables
+        if table in sources
+    }
+    for table, spec in sources.items():
+        if f"{spec.path} {spec.table}" in budgeted and table not in owner:
+            raise ConfigurationError(
+                f"the table {table!r} shows data that has a privacy budget under another name",
+                hint="list it under the tables of that budget",
+            )
 
 
 def source_spec(path: Path, format: str | None = None, table: str = "") -> SourceSpec:

@@ -271,6 +271,7 @@ def _run_node(home: Path, identity: Identity, members: Members, report: Report) 
             pool,
             clock,
             secrets.token_bytes,
+            lambda: load_settings(home).budgets,
         )
         node.report = report
         report(f"node {identity.name} follows the log")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from stayput.approval import approval_report, required_waivers
@@ -22,6 +22,7 @@ from stayput.identity import Identity, create_identity, member_card
 from stayput.link import CoordinatorLink, LogPage
 from stayput.membership import Members, form_member_list, verify_member_list
 from stayput.node import Node, Stager
+from stayput.privacy import Budget
 from stayput.replica import Replica
 from stayput.scenario import Scenario
 from stayput.steps import Decision, Member, Role, Round, ScenarioReviewed
@@ -108,6 +109,7 @@ class Federation:
         stager: where all holders stage.
         clock: Unix seconds.
         paillier_bits: length of the checker's key.
+        budgets: what runs may cost at every holder.
     """
 
     def __init__(
@@ -124,11 +126,13 @@ class Federation:
         coordinator: str = "coordinator",
         auditors: tuple[str, ...] = (),
         run_timeout: int = 600,
+        budgets: Sequence[Budget] = (),
     ) -> None:
         self.root = root
         self.clock = clock
         self.sources = sources
         self.run_timeout = run_timeout
+        self.budgets = tuple(budgets)
         self._stager = stager
         roles = {
             coordinator: Role.COORDINATOR,
@@ -207,6 +211,7 @@ class Federation:
             self._stager(name),
             self.clock,
             secrets.token_bytes,
+            lambda: self.budgets,
         )
 
     def start_witness(self, name: str) -> Witness:

@@ -9,6 +9,9 @@ fewer than two rows are NULL.  Three things that engines do differently are fixe
 by zero is NULL, the correlation with a constant is NULL, and ROUND takes halves away from zero of
 the exact value.
 
+Where holders added noise, a spread that comes out negative and a correlation beyond ±1 are NULL
+(noise has swallowed them), and each count and sum comes with the size of the noise in it.
+
 A cell is withheld where one of the counts it stands on did not pass; a row whose number of rows
 did not pass is withheld as a whole.  The row itself is listed: its key is declared, not found.
 """
@@ -104,7 +107,7 @@ def finish(
     grid = [
         (slots, Opened(count, value), passed)
         for slots, count, value, passed in zip(_grid(plan), counts, values, passes, strict=True)
-        if count[0] or not _impossible(plan, slots)
+        if (count[0] and plan.noise is None) or not _impossible(plan, slots)
     ]
     columns = []
     for output in plan.outputs:
@@ -118,15 +121,15 @@ def finish(
                 else CellState.WITHHELD
                 for _, opened, passed in grid
             ]
-            columns.append(_formula_column(output.name, output.formula, cells))
-    return ResultTable(tuple(columns), synthetic)
+            columns.append(_formula_column(plan, output.name, output.formula, cells))
+    return ResultTable(tuple(columns), synthetic, plan.noise is not None)
 
 
 def verify_table(plan: Plan, table: ResultTable) -> ResultTable:
     """A table that :func:`finish` can have given for this plan; returns it.
 
     Whoever has the sealed text can tell without a number: columns and types, the rows of the
-    declared grid in their order, and that it is no rehearsal.
+    declared grid in their order, how much noise it has, and that it is no rehearsal.
 
     Raises:
         VerificationError: it cannot.
@@ -135,10 +138,11 @@ def verify_table(plan: Plan, table: ResultTable) -> ResultTable:
     expected = [
         _key_column(plan, output, grid)
         if output.formula is None
-        else _formula_column(output.name, output.formula, ())
+        else _formula_column(plan, output.name, output.formula, ())
         for output in plan.outputs
     ]
-    if table.synthetic or [_bare(c) for c in table.columns] != [_bare(c) for c in expected]:
+    marks = (table.synthetic, table.noisy) != (False, plan.noise is not None)
+    if marks or [_bare(c) for c in table.columns] != [_bare(c) for c in expected]:
         raise VerificationError("the table does not have the columns of the statement")
     keys = [index for index, found in enumerate(expected) if found.key]
     rows = iter([tuple(row[index] for index in keys) for row in table.rows()])
@@ -218,11 +222,28 @@ def _key_cell(dimension: Dimension, slot: int) -> str | CellState:
     return str(value)
 
 
-def _formula_column(name: str, formula: Formula, cells: Sequence[str | CellState]) -> ResultColumn:
+def _formula_column(
+    plan: Plan, name: str, formula: Formula, cells: Sequence[str | CellState]
+) -> ResultColumn:
     places = formula.places
     if places is None:
         return column(name, CellType.FLOAT, cells)
-    return column(name, CellType.DECIMAL if places else CellType.INTEGER, cells, scale=places)
+    kind = CellType.DECIMAL if places else CellType.INTEGER
+    error = noise_error(plan, formula)
+    text = "" if error is None else fixed_text(Fraction(error, 10**places), places)
+    return column(name, kind, cells, scale=places, error=text)
+
+
+def noise_error(plan: Plan, formula: Formula) -> int | None:
+    """Within what the noise of all holders in an output is in 95 of 100 cells, in units of its last
+    place, rounded up; None without noise, and for what is not just a count or a sum."""
+    if plan.noise is None or not isinstance(formula, Counted | Total):
+        return None
+    terms = [
+        (term.factor, term.index if term.counted else len(plan.counts) + term.index)
+        for term in (formula.first if isinstance(formula, Total) else formula.terms)
+    ]
+    return math.ceil(plan.noise.error(terms, plan.holders)) if terms else None
 
 
 def _cell(formula: Formula, opened: Opened) -> str | CellState:
@@ -291,6 +312,8 @@ def _variance(formula: Variance, opened: Opened) -> Fraction | None:
         return None
     first, second = opened.total(formula.first), opened.total(formula.second)
     spread = n * second - first * first
+    if spread < 0:  # only of noise: exact moments are not so (clause C-3)
+        return None
     variance = Fraction(spread, n * (n - formula.sample) * 100**formula.decimals)
     return square_root(variance) if formula.root else variance
 
@@ -308,9 +331,11 @@ def _correlation(formula: Correlation, opened: Opened) -> Fraction | None:
     x, y = opened.total(formula.x), opened.total(formula.y)
     spread_x = n * opened.total(formula.xx) - x * x
     spread_y = n * opened.total(formula.yy) - y * y
-    if n == 0 or spread_x <= 0 or spread_y <= 0:
+    if n <= 0 or spread_x <= 0 or spread_y <= 0:
         return None
     together = n * opened.total(formula.xy) - x * y
+    if together * together > spread_x * spread_y:  # only of noise
+        return None
     size = square_root(Fraction(together * together, spread_x * spread_y))
     return size if together >= 0 else -size
 

@@ -12,6 +12,9 @@ computes it verifies, in this order (clauses N-1 … N-7):
 4. neither the scenario's expiry, by this node's own clock, nor its runs are used up; the charge is
    on disk before anything is computed (N-4).
 
+Where a scenario asks for noise, its cost is charged to the budget of the data set with it; noise is
+drawn after that and before anything is encrypted (clauses D-1, D-4, D-5).
+
 Then rows are staged in a process of their own and destroyed; only sums exist.  A contribution is
 on disk before it is sent; a retry sends the same bytes (N-5).  For round two it sends values of
 those cells only that the checker's verdict, committed to in a cosigned log, lets through (N-6).
@@ -30,6 +33,7 @@ from typing import Protocol
 
 from stayput import documents
 from stayput.crypto import signing
+from stayput.crypto.noise import draw_noise
 from stayput.encryption import Context, EncryptedPartial, encrypt
 from stayput.engines.source import SourceSpec
 from stayput.errors import (
@@ -48,10 +52,19 @@ from stayput.errors import (
 from stayput.identity import Identity
 from stayput.link import CoordinatorLink
 from stayput.partials import assemble, parse_partial
-from stayput.plans import RunPlan, counts_context, counts_vector, values_context, values_vector
+from stayput.plans import (
+    RunPlan,
+    counts_context,
+    counts_noise,
+    counts_vector,
+    values_context,
+    values_noise,
+    values_vector,
+)
+from stayput.privacy import Budget, budget_for, run_cost
 from stayput.replica import Replica
 from stayput.runs import context_of, fetch_plan, fetch_verdict, verify_sum
-from stayput.scenario import Scenario
+from stayput.scenario import NoiseMechanism, Scenario
 from stayput.session import Contribute, RunPhase, RunState
 from stayput.staging import (
     DeletionFacts,
@@ -74,7 +87,7 @@ from stayput.steps import (
     SumFormed,
 )
 from stayput.store.journal import Journal
-from stayput.store.ledger import Ledger, Note, Outgoing, contribution_name
+from stayput.store.ledger import Ledger, Note, Outgoing, Spend, contribution_name
 from stayput.witness import Witness
 
 _RECEIPT = "receipt"
@@ -106,6 +119,7 @@ class Node:
         stager: where rows are staged.
         clock: Unix seconds.
         random: ``random(n)`` gives n random bytes from the operating system.
+        budgets: what runs may cost, of each data set, by the holder's settings.
     """
 
     def __init__(
@@ -119,8 +133,10 @@ class Node:
         stager: Stager,
         clock: Callable[[], int],
         random: Callable[[int], bytes],
+        budgets: Callable[[], Sequence[Budget]] = tuple,
     ) -> None:
         self._identity = identity
+        self._budgets = budgets
         self.replica = replica
         self._ledger = ledger
         self._link = link
@@ -263,8 +279,8 @@ class Node:
 
     def _prepare_counts(self, run: bytes, scenario: Scenario, plan: RunPlan) -> None:
         try:
-            self._ledger.charge(scenario.digest, run)
-        except RuleViolation as error:
+            self._ledger.charge(scenario.digest, run, self._price(scenario, plan))
+        except (RuleViolation, ConfigurationError) as error:
             raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
         self.report(f"run {run.hex()[:8]}: staging {plan.contract.name}")
         staged = self._stage(run, plan)
@@ -284,13 +300,33 @@ class Node:
                 FailureReason.DATA_DO_NOT_FIT, error.message, error.hint, receipt=facts
             ) from None
         context = counts_context(plan)
-        contribution = self._encrypt(context, counts_vector(plan, partial))
+        vector = self._noised(plan, counts_vector(plan, partial), counts_noise(plan))
+        contribution = self._encrypt(context, vector)
         self._ledger.store(
             run,
             {_RECEIPT: Outgoing(receipt), contribution_name(Round.COUNTS): contribution},
             partial=partial.to_bytes() if plan.rounds == 2 else None,
         )
         self._owed.add(run)
+
+    def _price(self, scenario: Scenario, plan: RunPlan) -> Spend | None:
+        """What the run costs of which budget (clauses D-4, D-6)."""
+        budget = budget_for(scenario.output.privacy, plan.contract.name, self._budgets())
+        if budget is None or scenario.output.privacy is None:
+            return None
+        return Spend(budget.name, run_cost(scenario.output.privacy), budget.total)
+
+    def _noised(self, plan: RunPlan, vector: list[int], scales: Sequence[float]) -> list[int]:
+        """The vector with this holder's full noise in every number (clause D-1).
+
+        Called when the run is charged, and stored with what it gave before anything is sent: a kill
+        in between throws the noise away with the sums that nobody has seen (clause D-5).
+        """
+        noise = plan.bound.plan.noise
+        if noise is None:
+            return vector
+        drawn = draw_noise(scales, gaussian=noise.mechanism is NoiseMechanism.GAUSSIAN)
+        return [number + extra for number, extra in zip(vector, drawn, strict=True)]
 
     def _stage(self, run: bytes, plan: RunPlan) -> Staged:
         try:
@@ -384,6 +420,7 @@ class Node:
             partial = parse_partial(self._ledger.partial(run), plan.bound.plan)
             context = values_context(plan, verdict)
             vector = values_vector(plan, partial, verdict.matrix())
+            scales = values_noise(plan, verdict.matrix())
         except (NotFound, VerificationError):
             raise _Refused(
                 FailureReason.STATE_LOST,
@@ -392,7 +429,7 @@ class Node:
             ) from None
         except InvalidInput as error:
             raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
-        contribution = self._encrypt(context, vector)
+        contribution = self._encrypt(context, self._noised(plan, vector, scales))
         self._ledger.store(run, {contribution_name(Round.VALUES): contribution})
 
     # --- sums (clause N-7) ------------------------------------------------------------------------

@@ -16,6 +16,9 @@ of each round binds it.  The vectors of the two rounds are laid out here:
 
 * values: cell by cell, those value measures that the verdict lets through, in the order of the
   plan.
+
+Where the scenario asks for noise, round one has the counts alone: every bit that leaves is made of
+noisy numbers (clause D-3).  Which noise goes to which place is said here; the node draws it.
 """
 
 from __future__ import annotations
@@ -114,6 +117,8 @@ def _context(run: RunPlan, round: Round, width: int, count: int, verdict: bytes 
 def counts_vector(run: RunPlan, partial: LocalPartial) -> list[int]:
     """One holder's vector of round one; its sections are laid out as the module says."""
     planned, policy = run.bound.plan, run.policy
+    if planned.noise is not None:
+        return [count for row in partial.counts for count in row]
     rows = [
         [*row, *(row[whole] - row[part] for part, whole in planned.rests)] for row in partial.counts
     ]
@@ -140,6 +145,8 @@ def _flags(sizes: Sequence[int], policy: OutputPolicy) -> list[int]:
 def split_counts(run: RunPlan, vector: Sequence[int]) -> OpenedCounts:
     """The inverse of :func:`counts_vector`, of an opened sum."""
     planned = run.bound.plan
+    if planned.noise is not None:
+        return OpenedCounts(counts=_rows(vector, len(planned.counts)))
     start = 0
 
     def section(width: int) -> list[list[int]]:
@@ -177,6 +184,28 @@ def split_values(run: RunPlan, passes: Passes, vector: Sequence[int]) -> list[li
     opened = iter(vector)
     return [
         [next(opened) if wanted else None for wanted in kept] for kept in _surviving(run, passes)
+    ]
+
+
+def counts_noise(run: RunPlan) -> list[float]:
+    """The scale of the noise of each number in :func:`counts_vector` (clause D-1); empty: none."""
+    planned = run.bound.plan
+    if planned.noise is None:
+        return []
+    return list(planned.noise.scales[: len(planned.counts)]) * planned.cells
+
+
+def values_noise(run: RunPlan, passes: Passes) -> list[float]:
+    """The scale of the noise of each number in :func:`values_vector`; empty: none."""
+    planned = run.bound.plan
+    if planned.noise is None:
+        return []
+    scales = planned.noise.scales[len(planned.counts) :]
+    return [
+        scale
+        for kept in _surviving(run, passes)
+        for scale, wanted in zip(scales, kept, strict=True)
+        if wanted
     ]
 
 

@@ -12,7 +12,7 @@ Not here: the text that is read (:mod:`stayput.approval`), what a node does with
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from stayput import documents
 from stayput.approval import ApprovalReport, approval_report, required_waivers
@@ -21,6 +21,7 @@ from stayput.disclosure.floor import NO_FLOOR, OutputFloor, verify_floor
 from stayput.errors import NotFound, PermissionDenied, RuleViolation, Unavailable, VerificationError
 from stayput.identity import Identity
 from stayput.link import CoordinatorLink
+from stayput.privacy import Budget, budget_for, run_cost
 from stayput.replica import Replica
 from stayput.scenario import Scenario
 from stayput.session import ScenarioPhase, ScenarioState, verify_proposal
@@ -104,11 +105,13 @@ def approve(
     *,
     waivers: tuple[Waiver, ...] = (),
     floor: OutputFloor = NO_FLOOR,
+    budgets: Sequence[Budget] = (),
     clock: Clock,
 ) -> ScenarioReviewed:
     """Approve exactly what was read.
 
-    0. The output policy asks for no less than this holder demands (clause S-6).
+    0. The output policy asks for no less than this holder demands (clause S-6), and what it asks of
+       privacy budgets can be charged to one (clause D-6).
     1. The step would be admitted by the rules, so nothing is recorded that cannot be.
     2. The holder's own ledger has the approval.
     3. The log has it.
@@ -117,6 +120,7 @@ def approve(
         review: what was read, from :func:`review_report`.
         waivers: the protections given up; all that the scenario needs.
         floor: what this holder demands of every output policy.
+        budgets: what runs may cost, of each data set.
 
     Returns:
         The approval in the log: this one, or the one that was there already.
@@ -132,6 +136,7 @@ def approve(
         ledger.approve(digest, done.report, review.scenario.limits.runs)
         return done
     verify_floor(review.scenario.output, floor)
+    verify_budgets(review.scenario, budgets)
     missing = [waiver for waiver in review.waivers if waiver not in waivers]
     if missing:
         names = ", ".join(waiver.name for waiver in missing)
@@ -155,6 +160,24 @@ def approve(
     link.review_scenario(entry)
     replica.catch_up(link)
     return step
+
+
+def verify_budgets(scenario: Scenario, budgets: Sequence[Budget]) -> Scenario:
+    """A scenario of which at least one run of each statement could be paid; returns it.
+
+    Raises:
+        RuleViolation: see :func:`stayput.privacy.budget_for`; or a run costs more than a total.
+    """
+    privacy = scenario.output.privacy
+    for table in scenario.tables:
+        budget = budget_for(privacy, table.name, budgets)
+        if privacy is not None and budget is not None and run_cost(privacy) > budget.total:
+            raise RuleViolation(
+                f"one run costs more than the whole privacy budget of {budget.name!r}",
+                clause="D-4",
+                hint="refuse, or change the budget in stayput.toml",
+            )
+    return scenario
 
 
 def refuse(

@@ -386,11 +386,72 @@ class Dominance:
         )
 
 
+class NoiseMechanism(enum.Enum):
+    """The distribution of the noise that every holder adds to each of its sums."""
+
+    GEOMETRIC = 1  # two-sided geometric, also called discrete Laplace
+    GAUSSIAN = 2  # discrete Gaussian
+
+
+BUDGET_UNIT = 10**9
+"""``epsilon`` and ``rho`` are integers in units of one by this."""
+
+DELTA_UNIT = 10**18
+"""``delta`` is an integer in units of one by this."""
+
+MIN_EPSILON, MAX_EPSILON = 10**5, 10 * BUDGET_UNIT  # 0.0001: less is noise alone; e**10 is 22,026
+MIN_RHO, MAX_RHO = 1_000, 10 * BUDGET_UNIT  # 0.000001; 10 is an epsilon of 34 at a delta of 1e-6
+MAX_DELTA = DELTA_UNIT // 10**5  # above one by the number of people a mechanism may publish one
+MAX_ROWS_PER_UNIT = 10**6
+
+
+@dataclasses.dataclass(frozen=True)
+class Privacy:
+    """Differential privacy of every run: which noise each holder adds, and what a run costs.
+
+    Exactly one of three costs is given, the others are 0: ``epsilon`` (pure; geometric noise),
+    ``rho`` (zCDP; Gaussian noise), or ``epsilon`` with ``delta`` (Gaussian noise).  ``epsilon`` and
+    ``rho`` are in units of 1 / :data:`BUDGET_UNIT`, ``delta`` in units of 1 / :data:`DELTA_UNIT`.
+
+    ``unit`` is whose presence is hidden: one row if empty, else all rows of one value of this
+    column, of which at most ``max_rows_per_unit`` enter (:mod:`stayput.privacy`).
+    """
+
+    mechanism: NoiseMechanism
+    epsilon: Int64 = 0
+    delta: Int64 = 0
+    rho: Int64 = 0
+    unit: str = ""
+    max_rows_per_unit: int = 1
+
+    def __post_init__(self) -> None:
+        given = (self.epsilon != 0, self.delta != 0, self.rho != 0)
+        if self.mechanism is NoiseMechanism.GEOMETRIC:
+            _require(given == (True, False, False), "geometric noise has an epsilon, and only that")
+        else:
+            _require(
+                given in ((False, False, True), (True, True, False)),
+                "gaussian noise has a rho, or an epsilon and a delta",
+            )
+        _require(
+            not self.epsilon or MIN_EPSILON <= self.epsilon <= MAX_EPSILON,
+            "epsilon is 0.0001 to 10",
+        )
+        _require(not self.rho or MIN_RHO <= self.rho <= MAX_RHO, "rho is 0.000001 to 10")
+        _require(0 <= self.delta <= MAX_DELTA, "delta is 1e-18 to 1e-5")
+        _require(
+            1 <= self.max_rows_per_unit <= (MAX_ROWS_PER_UNIT if self.unit else 1),
+            "max_rows_per_unit is 1 to 1000000, and 1 where the unit is a row",
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class OutputPolicy:
     """What a released cell must satisfy; :mod:`stayput.disclosure` has the rules.
 
-    A rule whose number is 0 is off.
+    A rule whose number is 0 is off.  With noise (``privacy``) nodes send noisy sums and nothing
+    else, no exact flag either, so rules that need one are off, and so are those that noise is there
+    to replace; ``min_count`` is compared with noisy counts.
     """
 
     min_count: int
@@ -401,6 +462,7 @@ class OutputPolicy:
     release_zeros: bool = False  # an empty cell is released as 0
     min_freedom: int = 0  # residual degrees of freedom of a correlation
     rounding: int = 0  # counts are rounded to its multiples, after all checks
+    privacy: Privacy | None = None
 
     def __post_init__(self) -> None:
         _require(self.min_count >= 1, "min_count is at least 1")
@@ -412,6 +474,17 @@ class OutputPolicy:
         )
         _require(self.min_freedom >= 0, "min_freedom is at least 0")
         _require(0 <= self.rounding <= 1_000, "rounding is 0 to 1000")
+        exact = (
+            self.min_count_per_holder,
+            self.group_percent,
+            self.release_zeros,
+            self.min_freedom,
+            self.rounding,
+        )
+        _require(
+            self.privacy is None or (self.dominance is None and not any(exact)),
+            "with noise min_count is the only rule about cells",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -489,7 +562,22 @@ class Scenario:
             else self.run_key_bits == 0,
             "run keys have 2048, 3072 or 4096 bits, and are for joins only",
         )
+        self._require_noise_fits()
         _require(len(self.nonce) == 16, "the nonce has 16 bytes")
+
+    def _require_noise_fits(self) -> None:
+        privacy = self.output.privacy
+        if privacy is None:
+            return
+        _require(
+            not self.models and not any(table.vertical for table in self.tables),
+            "noise is for statements about tables that all holders have, not for joins and models",
+        )
+        for table in self.tables:
+            _require(
+                not privacy.unit or table.unit == privacy.unit,
+                f"{table.name}: its unit is not {privacy.unit}, whose presence the noise hides",
+            )
 
     def table(self, name: str) -> TableContract:
         """The table contract of that name. Raises KeyError."""

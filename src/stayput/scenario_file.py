@@ -33,11 +33,17 @@ from stayput.errors import ScenarioError, SqlError
 from stayput.scenario import (
     IDENTIFIER,
     MAX_DECIMALS,
+    MAX_DELTA,
+    MAX_EPSILON,
     MAX_LEVELS,
     MAX_LINE,
     MAX_NUMBER,
+    MAX_RHO,
+    MAX_ROWS_PER_UNIT,
     MAX_SQL,
     MAX_TEXT,
+    MIN_EPSILON,
+    MIN_RHO,
     RUN_KEY_BITS,
     SLUG,
     UNSHOWABLE,
@@ -52,9 +58,11 @@ from stayput.scenario import (
     Limits,
     Model,
     ModelKind,
+    NoiseMechanism,
     OutputPolicy,
     Outside,
     Parameter,
+    Privacy,
     Reference,
     Scenario,
     Statement,
@@ -78,14 +86,14 @@ DEFAULT_MAX_ROWS = 10**9
 DEFAULT_RUN_KEY_BITS = 3072
 """As strong as the checker's key by default; 2048 is about three times as fast."""
 
-_NOT_YET = (
-    "epsilon", "delta", "budget", "noise", "differential_privacy",
+_OF_PRIVACY = (
+    "epsilon", "delta", "rho", "budget", "noise", "mechanism", "differential_privacy", "dp",
 )  # fmt: skip
-"""Words of a later version: they get a better answer than "unknown"."""
+"""Words that belong elsewhere: they get a better answer than "unknown"."""
 
 _SCENARIO_KEYS = (
     "scenario", "title", "purpose", "data_user", "checker", "holders", "limits", "tables",
-    "join", "statements", "models", "output",
+    "join", "statements", "models", "output", "privacy",
 )  # fmt: skip
 _COLUMN_KEYS = (
     "type", "unit", "decimals", "min", "max", "outside", "levels", "grade", "nullable", "role",
@@ -100,11 +108,13 @@ _OUTPUT_KEYS = (
     "min_count", "min_holders", "dominance", "min_count_per_holder", "group_percent", "zeros",
     "min_freedom", "rounding",
 )  # fmt: skip
+_PRIVACY_KEYS = ("mechanism", "epsilon", "delta", "rho", "unit", "max_rows_per_unit")
 _DOMINANCE_KEYS = ("p_percent", "top_one_percent", "top_two_percent")
 _PARAMETER_KEYS = ("type", "min", "max", "levels", "decimals")
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 _DECIMAL = re.compile(r"(-?)(0|[1-9][0-9]{0,18})(?:\.([0-9]{1,18}))?")
+_POWER_OF_TEN = re.compile(r"([1-9])e-(1[0-8]|[1-9])")
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
@@ -190,7 +200,7 @@ class _Reader:
         return self._attempt(lambda node, _: self._scenario(node, nonce), self._root, "")
 
     def _scenario(self, root: Node, nonce: bytes) -> Scenario | None:
-        optional = ("output", "join", "statements", "models")
+        optional = ("output", "join", "statements", "models", "privacy")
         fields = self._mapping(
             root, "", _SCENARIO_KEYS, [key for key in _SCENARIO_KEYS if key not in optional]
         )
@@ -211,10 +221,12 @@ class _Reader:
         models = self._optional(fields, "models", self._models, "", no_model)
         key_bits = self._run_key_bits(fields, tables)
         self._only_joins = bool(tables) and all(table.vertical for table in tables or ())
+        exact: tuple[Privacy | None] = (None,)
+        noise = self._optional(fields, "privacy", self._privacy, "", exact)
         if "output" in fields:
-            output = self._of(fields, "output", lambda n, w: self._output(n, w, holders))
+            output = self._of(fields, "output", lambda n, w: self._output(n, w, holders, noise))
         else:
-            output = self._default_output(fields, holders)
+            output = self._default_output(fields, holders, noise)
         if tables and statements and holders:
             self._check_sql(statements, tables, len(holders), output)
         if tables and models:
@@ -320,10 +332,16 @@ class _Reader:
         return self._make(node, where, lambda: Limits(runs=runs, valid_until=until))
 
     def _output(
-        self, node: Node, where: str, holders: tuple[str, ...] | None
+        self,
+        node: Node,
+        where: str,
+        holders: tuple[str, ...] | None,
+        noise: tuple[Privacy | None] | None,
     ) -> OutputPolicy | None:
         before = len(self.errors)
         fields = self._mapping(node, where, _OUTPUT_KEYS, [])
+        if noise != (None,):
+            return self._noisy_output(node, fields, where, holders, noise)
 
         def number(key: str, low: int, high: int, default: int) -> int:
             found = self._optional(
@@ -362,6 +380,116 @@ class _Reader:
             ),
         )
 
+    def _noisy_output(
+        self,
+        node: Node,
+        fields: Mapping[str, Node],
+        where: str,
+        holders: tuple[str, ...] | None,
+        noise: tuple[Privacy | None] | None,
+    ) -> OutputPolicy | None:
+        """A policy with noise: what needs an exact number cannot be promised."""
+        for key in fields:
+            if key not in ("min_count", "min_holders"):
+                self._wrong(
+                    fields[key],
+                    join(where, key),
+                    f"{key} is not evaluated where holders add noise",
+                    "leave it out: noise takes its place, and min_count is compared with the noisy "
+                    "count",
+                )
+        usual = defaults.MIN_COUNT
+        count = self._optional(
+            fields, "min_count", lambda n, w: self._number_or_none(n, w, 1, 10**6), where, usual
+        )
+        least = self._optional(
+            fields, "min_holders", self._min_holders, where, defaults.MIN_HOLDERS
+        )
+        if least is not None:
+            place = fields.get("min_holders", node)
+            self._enough_holders(place, f"{where}.min_holders", least, holders)
+        if self.errors or noise is None:
+            return None
+        return self._make(
+            node,
+            where,
+            lambda: OutputPolicy(_given(count), _given(least), privacy=noise[0]),
+        )
+
+    def _privacy(self, node: Node, where: str) -> tuple[Privacy | None] | None:
+        """In a tuple, since a scenario without noise is no mistake."""
+        before = len(self.errors)
+        fields = self._mapping(node, where, _PRIVACY_KEYS, ["mechanism"])
+        mechanism = self._of(fields, "mechanism", lambda n, w: self._word(n, w, NoiseMechanism))
+        costs = {
+            "epsilon": (9, MIN_EPSILON, MAX_EPSILON),
+            "rho": (9, MIN_RHO, MAX_RHO),
+            "delta": (18, 1, MAX_DELTA),
+        }
+        given = {
+            key: self._of(fields, key, self._cost(*costs[key]), where)
+            for key in costs
+            if key in fields
+        }
+        wanted = _COSTS.get(mechanism, ())
+        if mechanism is not None and tuple(given) not in wanted:
+            words = " or ".join(" and ".join(keys) for keys in wanted)
+            self._wrong(
+                node,
+                where,
+                f"{mechanism.name.lower()} noise is declared by {words}",
+                "such as  privacy: {mechanism: gaussian, rho: 0.05}",
+            )
+        unit = self._optional(fields, "unit", self._line, where, "row")
+        most = self._optional(
+            fields,
+            "max_rows_per_unit",
+            lambda n, w: self._integer(n, w, 1, MAX_ROWS_PER_UNIT),
+            where,
+            1,
+        )
+        if len(self.errors) > before or mechanism is None or unit is None or most is None:
+            return None
+        if unit != "row" and "max_rows_per_unit" not in fields:
+            hint = "how many rows of one of them may enter: the noise grows with it"
+            raise mistake(node, where, "max_rows_per_unit is missing", hint)
+        return self._make(
+            node,
+            where,
+            lambda: (
+                Privacy(
+                    mechanism=mechanism,
+                    epsilon=_given(given.get("epsilon", 0)),
+                    delta=_given(given.get("delta", 0)),
+                    rho=_given(given.get("rho", 0)),
+                    unit="" if unit == "row" else unit,
+                    max_rows_per_unit=most,
+                ),
+            ),
+        )
+
+    def _cost(self, places: int, low: int, high: int) -> Callable[[Node, str], int]:
+        """A cost in units of ``10**-places``, within bounds that leave noise and promise intact."""
+
+        def read(node: Node, where: str) -> int:
+            text = self._number(node, where, "a number")
+            power = _POWER_OF_TEN.fullmatch(text)
+            if power is not None and int(power[2]) <= places:
+                value = int(f"{power[1]}{'0' * (places - int(power[2]))}")
+            else:
+                value = self._scaled(node, where, places)
+            if not low <= value <= high:
+                least, most = (_plain(bound, places) for bound in (low, high))
+                raise mistake(
+                    node,
+                    where,
+                    f"{text} is outside {least} to {most}",
+                    "more noise than that drowns every number, less hides nobody",
+                )
+            return value
+
+        return read
+
     def _number_or_none(self, node: Node, where: str, low: int, high: int) -> int:
         """A number, or ``none`` for a rule that can be switched off."""
         if isinstance(node, ScalarNode) and node.value == "none":
@@ -395,11 +523,18 @@ class _Reader:
         raise mistake(node, where, "zeros is withhold or release", "write zeros: withhold")
 
     def _default_output(
-        self, fields: Mapping[str, Node], holders: tuple[str, ...] | None
-    ) -> OutputPolicy:
+        self,
+        fields: Mapping[str, Node],
+        holders: tuple[str, ...] | None,
+        noise: tuple[Privacy | None] | None,
+    ) -> OutputPolicy | None:
         if holders is not None:
             place = fields["holders"]
             self._enough_holders(place, "output.min_holders", defaults.MIN_HOLDERS, holders)
+        if noise is None:
+            return None
+        if noise[0] is not None:
+            return defaults.noisy_policy(noise[0])
         policy = defaults.policy()
         return dataclasses.replace(policy, dominance=None) if self._only_joins else policy
 
@@ -873,9 +1008,9 @@ class _Reader:
         self, key: ScalarNode, where: str, allowed: Sequence[str], found: Mapping[str, Node]
     ) -> None:
         name = key.value
-        if name in _NOT_YET:
-            hint = "this version cannot do that yet: remove it (see docs/caveats.md)"
-            self._wrong(key, join(where, name), f"{name} is not supported yet", hint)
+        if name in _OF_PRIVACY:
+            hint = "noise is declared in  privacy: {mechanism: gaussian, rho: 0.05}"
+            self._wrong(key, join(where, name), f"{shown(name)} has another place", hint)
             return
         free = [candidate for candidate in allowed if candidate not in found]
         near = difflib.get_close_matches(name.lower().replace("-", "_"), free, 1, 0.6)
@@ -1151,6 +1286,19 @@ def _misplaced_hint(key: str) -> str:
     }.get(key, "only numbers have min and max")
 
 
+_COSTS: Mapping[NoiseMechanism | None, Sequence[tuple[str, ...]]] = {
+    NoiseMechanism.GEOMETRIC: (("epsilon",),),
+    NoiseMechanism.GAUSSIAN: (("rho",), ("epsilon", "delta")),
+}
+"""What declares the cost of a run, in the order of the keys above."""
+
+
+def _plain(value: int, places: int) -> str:
+    """A scaled integer in digits, without an exponent."""
+    whole, part = divmod(value, 10**places)
+    return f"{whole}.{part:0{places}d}".rstrip("0").rstrip(".")
+
+
 _SYNONYMS = {
     "int": "integer", "bigint": "integer", "number": "decimal", "numeric": "decimal",
     "float": "decimal", "double": "decimal", "real": "decimal", "bool": "boolean",
@@ -1189,6 +1337,7 @@ _MISSING = {
     "columns": "name: {type: integer, min: 0, max: 10, grade: internal}",
     "type": "one of level, integer, decimal, boolean, identifier",
     "grade": "one of public, internal, sensitive: how much care the column needs",
+    "mechanism": "geometric or gaussian; see docs/protocol.md",
     "sql": "the statement, after  sql: |",
     "join": "the tables that know the same people, such as  join: [housing, social]",
     "using": "the identifier they have in common, such as  using: resident",

@@ -71,7 +71,8 @@ class ResultColumn:
     """A column with its cells; ``key`` marks a group key.
 
     ``states`` has one letter of :class:`CellState` per row, ``texts`` the texts of those rows that
-    hold a value, in order.  So a withheld cell costs one byte.
+    hold a value, in order.  So a withheld cell costs one byte.  ``error`` says of a count or sum to
+    which holders added noise: in 95 of 100 cells it is off by no more than this.
     """
 
     name: str
@@ -80,8 +81,13 @@ class ResultColumn:
     key: bool = False
     states: str = ""
     texts: tuple[str, ...] = ()
+    error: str = ""
 
     def __post_init__(self) -> None:
+        exact = self.type in (CellType.INTEGER, CellType.DECIMAL) and not self.key
+        sound = exact and not self.error.startswith("-") and _is_canonical(self, self.error)
+        if self.error and not sound:
+            raise ValueError(f"the column {self.name!r} has an error of another type")
         if not self.name:
             raise ValueError("a column has a name")
         if not 0 <= self.scale <= MAX_SCALE:
@@ -117,6 +123,7 @@ def column(
     *,
     scale: int = 0,
     key: bool = False,
+    error: str = "",
 ) -> ResultColumn:
     """A column from its cells: a text for a value, else a state."""
     states, texts = [], []
@@ -126,7 +133,7 @@ def column(
         else:
             states.append(CellState.VALUE.value)
             texts.append(cell)
-    return ResultColumn(name, type, scale, key, "".join(states), tuple(texts))
+    return ResultColumn(name, type, scale, key, "".join(states), tuple(texts), error)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,14 +152,18 @@ class Summary:
 @document("stayput.v1.ResultTable")
 @dataclasses.dataclass(frozen=True)
 class ResultTable:
-    """Columns and rows in declared order; ``synthetic`` marks a rehearsal."""
+    """Columns and rows in declared order; ``synthetic`` marks a rehearsal, ``noisy`` that holders
+    added noise to all sums, so that counts may be negative and parts do not add up to wholes."""
 
     columns: tuple[ResultColumn, ...]
     synthetic: bool = False
+    noisy: bool = False
 
     def __post_init__(self) -> None:
         if not self.columns:
             raise ValueError("a table has columns")
+        if not self.noisy and any(column.error for column in self.columns):
+            raise ValueError("only a noisy table has errors")
         if len({len(column.states) for column in self.columns}) > 1:
             raise ValueError("all columns have the same number of rows")
         names = [column.name.lower() for column in self.columns]
@@ -184,24 +195,25 @@ class ResultTable:
 
         Withheld cells are null; where a column has some, a column ``<name>__withheld`` of
         booleans tells them from NULL.  Keys other than texts are null in the ``__other__`` cell.
-        The schema's metadata says whether the table is ``synthetic``.
+        The schema's metadata says whether the table is ``synthetic`` and whether it is ``noisy``;
+        a column's, ``error95``, within what the noise of a count or sum is in 95 of 100 cells.
         """
         # Late: a daemon that only passes documents on does not load pyarrow.
         import pyarrow as pa  # noqa: PLC0415
 
-        names, arrays = [], []
+        fields, arrays = [], []
         for column in self.columns:
             withheld = [state == CellState.WITHHELD.value for state in column.states]
             plain = _plain(column)
-            names.append(column.name)
             arrays.append(pa.array(plain, type=_arrow_type(pa, column, plain)))
+            noted = {"stayput.error95": column.error} if column.error else None
+            fields.append(pa.field(column.name, arrays[-1].type, metadata=noted))
             if any(withheld):
-                names.append(f"{column.name}__withheld")
                 arrays.append(pa.array(withheld, type=pa.bool_()))
-        table = pa.Table.from_arrays(arrays, names=names)
-        return table.replace_schema_metadata(
-            {"stayput.synthetic": "true" if self.synthetic else "false"}
-        )
+                fields.append(pa.field(f"{column.name}__withheld", pa.bool_()))
+        marks = {"synthetic": self.synthetic, "noisy": self.noisy}
+        metadata = {f"stayput.{name}": "true" if mark else "false" for name, mark in marks.items()}
+        return pa.Table.from_arrays(arrays, schema=pa.schema(fields, metadata=metadata))
 
     def to_pandas(self) -> Any:
         """A ``pandas.DataFrame`` of :meth:`to_arrow`.

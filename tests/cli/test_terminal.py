@@ -68,7 +68,7 @@ def test_all_commands_of_the_house_are_there() -> None:
         "init", "card", "consortium form", "join", "members", "start",
         "source add", "source list", "source describe",
         "scenario check", "scenario propose", "scenario list", "scenario show",
-        "pending", "report", "approve", "refuse", "revoke", "node notes",
+        "pending", "report", "approve", "refuse", "revoke", "node notes", "node budget",
         "run", "result", "verify", "rehearse", "rotate", "log show", "log verify", "log pack",
         "log policy", "log evidence", "log checkpoint", "log freeze", "audit", "wire", "demo",
     }  # fmt: skip

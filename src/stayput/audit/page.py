@@ -339,7 +339,8 @@ def _scenario(scenario: ScenarioAccount, runs: Sequence[RunAccount], total: int)
             "Limits",
             f"{_count(scenario.runs_allowed, 'run', 'runs')} ({scenario.runs_ordered:,} ordered), "
             f"until {moment(scenario.valid_until)}; "
-            f"every released cell comes from at least {scenario.min_holders} holders",
+            f"every released cell comes from at least {scenario.min_holders} holders, or has every "
+            "holder's noise in it",
         ),
         ("Digest", _hash(scenario.scenario, whole=True)),
     )

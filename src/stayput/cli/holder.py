@@ -54,6 +54,7 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
     group = typer.Typer(help="A holder's node.", rich_markup_mode=None)
     group.command("notes")(notes)
+    group.command("budget")(budget)
     app.add_typer(group, name="node")
 
 
@@ -139,9 +140,17 @@ def approve(
         if warnings:
             say(f"warnings {', '.join(warnings)} (in words: `stayput report`)")
         _require_yes(yes, f"Approve it in the name of {identity.name}?")
-        floor = load_settings(home).review
+        settings = load_settings(home)
         review.approve(
-            reviewed, identity, replica, link, ledger, waivers=waivers, floor=floor, clock=clock
+            reviewed,
+            identity,
+            replica,
+            link,
+            ledger,
+            waivers=waivers,
+            floor=settings.review,
+            budgets=settings.budgets,
+            clock=clock,
         )
         state = replica.session.scenarios[digest]
     say(f"approved by {identity.name}; the scenario is {state.phase.name.lower()}")
@@ -228,6 +237,53 @@ def notes(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
     )
     if not found:
         say("no messages")
+
+
+def budget(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
+    """Print what is spent and left of the privacy budget of each data set."""
+    from stayput.config import load_settings
+    from stayput.identity import load_identity
+    from stayput.privacy import PICO, USUAL_DELTA, epsilon_of
+
+    budgets = load_settings(home).budgets
+    with opened_ledger(load_identity(home)) as ledger:
+        rows = [(one, ledger.spent(one.name)) for one in budgets]
+    if as_json:
+        put_json(
+            [
+                {
+                    "budget": one.name,
+                    "tables": list(one.tables),
+                    "total_pico_rho": one.total,
+                    "spent_pico_rho": spent,
+                    "delta": str(USUAL_DELTA),
+                    "spent_epsilon": str(epsilon_of(spent, USUAL_DELTA)),
+                    "total_epsilon": str(epsilon_of(one.total, USUAL_DELTA)),
+                }
+                for one, spent in rows
+            ]
+        )
+        return
+
+    def both(rho: int) -> str:
+        return f"{rho / PICO:.6g}, epsilon {epsilon_of(rho, USUAL_DELTA)}"
+
+    put_table(
+        ("data set", "tables", "spent rho", "of rho", "left"),
+        [
+            (one.name, ", ".join(one.tables), both(spent), both(one.total), _left(one.total, spent))
+            for one, spent in rows
+        ],
+    )
+    say(
+        f"each epsilon is at a delta of {USUAL_DELTA}; what is spent does not come back"
+        if rows
+        else "no budget: stayput.toml has no [budgets.TABLE], so no scenario with noise is answered"
+    )
+
+
+def _left(total: int, spent: int) -> str:
+    return f"{max(0, 100 * (total - spent) // max(total, 1))} %"
 
 
 def _require_yes(yes: bool, question: str) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from stayput.audit import VerifiedRelease
     from stayput.client import Result
     from stayput.membership import Members
+    from stayput.release import CheckedResult
 
 StatementName = Annotated[str, typer.Argument(metavar="STATEMENT", help="Name of the statement.")]
 Parameters = Annotated[
@@ -203,5 +204,11 @@ def _steps(verified: VerifiedRelease, members: Members) -> list[str]:
         f"{scenario.data_user}; staged rows destroyed by {', '.join(sorted(run_state.receipts))}; "
         f"sums of exactly these parts; counts judged first, then released, by {scenario.checker}.",
         f"Scenario, order and result are the ones in the log: {answered.statement}({arguments}), "
-        f"at least {answered.min_count} rows and {answered.min_holders} holders in each cell.",
+        f"{_threshold(answered)} in each cell.",
     ]
+
+
+def _threshold(answered: CheckedResult) -> str:
+    if answered.table.noisy:
+        return f"every holder's noise in each number, at least {answered.min_count} noisy rows"
+    return f"at least {answered.min_count} rows and {answered.min_holders} holders"

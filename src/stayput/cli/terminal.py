@@ -182,6 +182,13 @@ def put_result(table: ResultTable, *, form: str = "table", head: int = 0) -> Non
     say(str(table.summary))
     if table.synthetic:
         say("SYNTHETIC: a rehearsal on rows drawn at random, no holder's data")
+    if table.noisy:
+        say("NOISY: every holder added noise to every number" + _errors(table))
+
+
+def _errors(table: ResultTable) -> str:
+    known = [f"{column.name} ±{column.error}" for column in table.columns if column.error]
+    return f"; in 95 of 100 cells it is within {', '.join(known)}" if known else ""
 
 
 def result_text(table: ResultTable, *, head: int = 0) -> str:
@@ -215,11 +222,13 @@ def result_json(table: ResultTable) -> dict[str, Any]:
     return {
         "columns": [
             {"name": column.name, "type": column.type.name.lower(), "key": column.key}
+            | ({"error95": column.error} if column.error else {})
             for column in table.columns
         ],
         "rows": [[plain(value) for value in row] for row in table.rows()],
         "withheld_cells": table.summary.withheld_cells,
         "synthetic": table.synthetic,
+        "noisy": table.noisy,
     }
 
 

@@ -5,7 +5,7 @@ A scenario writes all of it out, so that a later default changes no scenario tha
 
 from __future__ import annotations
 
-from stayput.scenario import Dominance, OutputPolicy
+from stayput.scenario import Dominance, OutputPolicy, Privacy
 
 MIN_COUNT = 10
 """Rows, and people, behind every released number: ABS DataLab "rule of 10"; acro 1.0.2
@@ -53,3 +53,8 @@ def policy() -> OutputPolicy:
         min_freedom=MIN_FREEDOM,
         rounding=ROUNDING,
     )
+
+
+def noisy_policy(privacy: Privacy | None) -> OutputPolicy:
+    """That of a scenario file with ``privacy`` and without ``output``."""
+    return OutputPolicy(min_count=MIN_COUNT, min_holders=MIN_HOLDERS, privacy=privacy)

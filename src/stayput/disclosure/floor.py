@@ -4,6 +4,10 @@ A scenario has one output policy, the same for all, and every holder has to appr
 that wants stricter numbers needs no vote: it refuses to approve laxer ones, by itself, before a
 person could overlook them.  Who asks writes the strictest number into the scenario.
 
+Of a scenario with noise only ``min_count`` and ``min_holders`` can be demanded: the other rules
+need exact numbers that then leave nobody.  What bounds such a scenario instead is the holder's
+privacy budget, without which it is not approved (clause D-6).
+
 What leaks: nothing.  The floor stays in the holder's own settings; what others see is that it does
 not approve.
 """
@@ -53,6 +57,8 @@ def verify_floor(policy: OutputPolicy, floor: OutputFloor) -> OutputPolicy:
         RuleViolation: it does; says all that is missing.
     """
     dominance = 0 if policy.dominance is None else policy.dominance.p_percent
+    if policy.privacy is not None:
+        floor = OutputFloor(floor.min_count, floor.min_holders)
     pairs = (
         ("min_count", policy.min_count, floor.min_count),
         ("min_holders", policy.min_holders, floor.min_holders),

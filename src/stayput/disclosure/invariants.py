@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from stayput.disclosure.moments import moments_of, possible
 from stayput.disclosure.opened import Matrix, OpenedCounts
 from stayput.errors import VerificationError
+from stayput.privacy import Noise
 from stayput.sql import Plan
 
 
@@ -25,6 +26,9 @@ def verify_counts(plan: Plan, opened: OpenedCounts, participants: int) -> Opened
     Raises:
         VerificationError: they are not.
     """
+    if plan.noise is not None:
+        return _verify_noisy_counts(plan, plan.noise, opened, participants)
+    assert opened.holders is not None  # only noise leaves them out
     total = 0
     for row, having in zip(opened.counts, opened.holders, strict=True):
         total += row[0]
@@ -41,8 +45,25 @@ def verify_counts(plan: Plan, opened: OpenedCounts, participants: int) -> Opened
     return opened
 
 
+def _verify_noisy_counts(
+    plan: Plan, noise: Noise, opened: OpenedCounts, participants: int
+) -> OpenedCounts:
+    """Noisy counts are as far from possible ones as the noise of all holders reaches.
+
+    It goes further with probability below 2**-64 in a run (:mod:`stayput.privacy`).
+    """
+    most = plan.max_rows * participants
+    for row in opened.counts:
+        for index, count in enumerate(row):
+            reach = participants * noise.tail(index)
+            if not -reach <= count <= most + reach:
+                raise _impossible()
+    return opened
+
+
 def _verify_flags(plan: Plan, opened: OpenedCounts) -> None:
     """Only a holder that has rows raises a flag about them, or counts units in them."""
+    assert opened.holders is not None  # the caller looked
     for cell, having in enumerate(opened.holders):
         row = opened.counts[cell]
         rows = [*row, *(row[whole] - row[part] for part, whole in plan.rests)]
@@ -75,13 +96,17 @@ def _within(numbers: Sequence[int], least: Sequence[int], most: Sequence[int]) -
 
 def verify_values(plan: Plan, counts: Matrix, values: Sequence[Sequence[int | None]]) -> None:
     """Opened sums are possible: each within its count times the declared bounds per row, and
-    squares and products no smaller than the sums demand (:mod:`stayput.disclosure.moments`).
+    squares and products no smaller than the sums demand (:mod:`stayput.disclosure.moments`); with
+    noise, as far from its bounds as the noise reaches in both.
 
     ``values`` is cells × value measures, ``None`` where nothing was opened.
 
     Raises:
         VerificationError: they are not.
     """
+    if plan.noise is not None:
+        _verify_noisy_values(plan, plan.noise, counts, values)
+        return
     second = moments_of(plan)
     for row, sums in zip(counts, values, strict=True):
         if not all(possible(moments, row[moments.support], sums) for moments in second):
@@ -91,6 +116,23 @@ def verify_values(plan: Plan, counts: Matrix, values: Sequence[Sequence[int | No
                 continue
             rows = row[measure.support]
             if not rows * measure.minimum <= total <= rows * measure.maximum:
+                raise _impossible()
+
+
+def _verify_noisy_values(
+    plan: Plan, noise: Noise, counts: Matrix, values: Sequence[Sequence[int | None]]
+) -> None:
+    for row, sums in zip(counts, values, strict=True):
+        for index, (measure, total) in enumerate(zip(plan.values, sums, strict=True)):
+            if total is None:
+                continue
+            spread = plan.holders * noise.tail(measure.support)
+            fewest = max(0, row[measure.support] - spread)
+            most = max(0, row[measure.support] + spread)
+            low = min(rows * measure.minimum for rows in (fewest, most))
+            high = max(rows * measure.maximum for rows in (fewest, most))
+            reach = plan.holders * noise.tail(len(plan.counts) + index)
+            if not low - reach <= total <= high + reach:
                 raise _impossible()
 
 

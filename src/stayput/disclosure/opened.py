@@ -29,10 +29,12 @@ class OpenedCounts:
     * ``small``, cells × groups: the number of holders that have some but too few;
     * ``dominated``, cells × contributions: the number of holders of whose part few contributors
       make up most.
+
+    Where holders add noise there are noisy counts, and nothing else.
     """
 
     counts: Matrix
-    holders: Matrix
+    holders: Matrix | None = None
     units: Matrix | None = None
     small: Matrix | None = None
     dominated: Matrix | None = None

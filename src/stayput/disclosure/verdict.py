@@ -57,7 +57,12 @@ def check_counts(plan: Plan, opened: OpenedCounts, policy: OutputPolicy) -> Reas
     4. A sum passes if the count of its rows does, and no holder says that few contributors make up
        most of its part, or of what it leaves out of another sum of the plan.
     5. A sum of products, from which correlations are made, needs enough degrees of freedom.
+
+    Where holders add noise, a count passes if it has enough rows as far as the noise lets see, and
+    a sum if its count does (clause D-3): what the other rules protect, noise does.
     """
+    if plan.noise is not None:
+        return _check_noisy_counts(plan, opened, policy)
     counts = np.array(opened.counts, dtype=object)
     parts = [part for part, _ in plan.rests]
     wholes = [whole for _, whole in plan.rests]
@@ -74,6 +79,17 @@ def check_counts(plan: Plan, opened: OpenedCounts, policy: OutputPolicy) -> Reas
     _mark(narrow, narrow[:, :1] != 0, Reason.CELL)
     _check_values(plan, opened, reasons)
     _check_freedom(plan, counts, policy.min_freedom, reasons)
+    return reasons
+
+
+def _check_noisy_counts(plan: Plan, opened: OpenedCounts, policy: OutputPolicy) -> Reasons:
+    """Only of what was opened with noise, so whatever follows from it costs nothing more."""
+    reasons = np.zeros((plan.cells, plan.measures), dtype=np.uint8)
+    counts = np.array(opened.counts, dtype=object)
+    narrow = reasons[:, : len(plan.counts)]
+    _mark(narrow, ~rules.enough_rows(counts, policy.min_count), Reason.FEW_ROWS)
+    _mark(narrow, narrow[:, :1] != 0, Reason.CELL)
+    _check_values(plan, opened, reasons)
     return reasons
 
 

@@ -10,6 +10,13 @@ from stayput.scenario import OutputPolicy, Scenario
 def policy_sentences(scenario: Scenario) -> Iterator[str]:
     """Every rule that a released number keeps, one sentence each; same scenario, same text."""
     policy = scenario.output
+    if policy.privacy is not None:
+        yield (
+            f"at least {policy.min_count} rows, as far as the noise lets see: a count that is by"
+            " chance lower is withheld, one that is by chance higher is not;"
+        )
+        yield "every number has the noise of section 8 in it, and no other rule is evaluated."
+        return
     yield (
         f"at least {policy.min_count} rows, of at least {policy.min_holders} of the"
         f" {len(scenario.holders)} holders; what a FILTER or CASE leaves out: none, or as many;"

@@ -6,7 +6,7 @@ can be NULL and always one for ``__other__``, so it says nothing about which gro
 and no row is dropped silently.  Cells are numbered row-major, the first key slowest.
 
 Widths: a slot must hold the sum over all holders of ``max_rows`` rows at the declared bounds
-(clause M-4), so nothing can wrap.
+(clause M-4), and the noise that they add to it, so nothing can wrap.
 
 What leaks: the plan is a function of the scenario alone.
 """
@@ -23,6 +23,7 @@ from sqlglot import exp
 
 from stayput import scenario
 from stayput.errors import InvalidInput, SqlError
+from stayput.privacy import Noise, noise_of
 from stayput.scenario import (
     MAX_JOINED,
     Grade,
@@ -143,6 +144,7 @@ class Plan:
     grades: tuple[tuple[str, Grade], ...] = ()  # of the columns that it reads
     joined: tuple[str, ...] = ()  # tables of a join, in order; ``table`` is then their names
     using: str = ""  # the identifier that they are joined by
+    noise: Noise | None = None  # of each measure; with it, round one has noisy counts alone
 
     @property
     def cells(self) -> int:
@@ -185,6 +187,8 @@ class Plan:
     @property
     def round_one(self) -> int:
         """Numbers per cell in the vector of round one (:func:`stayput.plans.counts_vector`)."""
+        if self.noise is not None:
+            return len(self.counts)
         per_group = 1 + bool(self.evidence.unit) + self.evidence.smallest
         return len(self.counts) + per_group * self.groups + self.contributions
 
@@ -202,7 +206,7 @@ class Plan:
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that the statement reads, sorted."""
         used = {*self.key_columns, *self.filter_columns, *self.measure_columns}
-        used |= {self.evidence.unit} - {""}
+        used |= {self.evidence.unit, "" if self.noise is None else self.noise.unit} - {""}
         return tuple(sorted(used))
 
     def node_sql(self) -> str:
@@ -351,7 +355,8 @@ class _Planner:
         # A CASE measures what it yields; what it looks at to choose rows filters.
         measured = [e for e in arguments if not isinstance(e, Case)]
         measured += [value for case in cases for value in case.values]
-        values = tuple(self._measures.values)
+        counts, values = self._measures.counts(), tuple(self._measures.values)
+        noise = self._noise([1] * len(counts) + [value.expr.size for value in values])
         planned = Plan(
             statement=self._statement,
             table=" JOIN ".join(contract.name for contract in self._contracts),
@@ -359,11 +364,11 @@ class _Planner:
             holders=self._holders,
             where=condition,
             dimensions=tuple(dimensions),
-            counts=self._measures.counts(),
+            counts=counts,
             values=values,
             outputs=tuple(outputs),
-            count_width=self._width(1),
-            value_width=self._width(max((v.expr.size for v in values), default=1)),
+            count_width=self._width([1], noise),
+            value_width=self._width([v.expr.size for v in values], noise, len(counts)),
             key_columns=_names([d.expr for d in dimensions]),
             filter_columns=_names([*conditions, *branch_conditions]),
             measure_columns=_names(measured),
@@ -371,11 +376,9 @@ class _Planner:
             using=self._using,
         )
         self._verify_unit(planned)
-        planned = dataclasses.replace(
-            planned,
-            evidence=self._evidence(),
-            grades=tuple((c, self._grade(c)) for c in planned.columns),
-        )
+        planned = dataclasses.replace(planned, evidence=self._evidence(), noise=noise)
+        grades = tuple((c, self._grade(c)) for c in planned.columns)
+        planned = dataclasses.replace(planned, grades=grades)
         self._verify_vectors(planned)
         return planned
 
@@ -390,9 +393,26 @@ class _Planner:
         (contract,) = [contract for contract in self._contracts if contract.name == table]
         return contract.column(column).grade
 
+    def _noise(self, contributions: list[int]) -> Noise | None:
+        """The noise of all measures; each bounds what one row adds, at most, in absolute value."""
+        if self._policy is None or self._policy.privacy is None:
+            return None
+        if self._joined:
+            raise SqlError(
+                "noise is not supported over joins",
+                hint="leave out privacy, or ask one table that all holders have",
+            )
+        try:
+            return noise_of(self._policy.privacy, [max(most, 1) for most in contributions])
+        except ValueError as error:
+            raise SqlError(
+                str(error), hint="declare tighter min/max, fewer decimals, or a larger epsilon"
+            ) from None
+
     def _evidence(self) -> Evidence:
         # Of a join nodes see no rows together: there is nothing that they could find besides.
-        if self._policy is None or self._joined:
+        # And evidence is exact: beside noise none leaves a node.
+        if self._policy is None or self._policy.privacy is not None or self._joined:
             return evidences.NONE
         (contract,) = self._contracts
         return Evidence(
@@ -733,8 +753,12 @@ class _Planner:
                     construct=parameter.name,
                 )
 
-    def _width(self, size: int) -> int:
-        bound = max(size, 1) * self._max_rows * (1 if self._joined else self._holders)
+    def _width(self, sizes: list[int], noise: Noise | None, first: int = 0) -> int:
+        """Of slots for measures from the ``first`` on, to each of which a row adds such a size."""
+        parts = [max(size, 1) * self._max_rows for size in sizes or [1]]
+        if noise is not None:
+            parts = [part + noise.tail(first + i) for i, part in enumerate(parts[: len(sizes)])]
+        bound = max(parts, default=1) * (1 if self._joined else self._holders)
         for width in WIDTHS:
             if bound < 2 ** (width - 1):
                 return width
@@ -836,10 +860,26 @@ def _node_sql(planned: Plan, constants: dict[str, Expr]) -> str:
 def _select(
     items: list[str], planned: Plan, keys: int, text: Callable[[Expr], str], indent: str = ""
 ) -> str:
-    lines = ["SELECT " + f",\n{indent}       ".join(items), f"FROM {quote_name(SOURCE)}"]
+    source = [f"FROM {quote_name(SOURCE)}"]
     if planned.where is not None:
-        lines.append(f"WHERE {text(planned.where)}")
+        source.append(f"WHERE {text(planned.where)}")
+    if planned.noise is not None and planned.noise.unit:
+        source = _bounded(planned, planned.noise, source)
+    lines = ["SELECT " + f",\n{indent}       ".join(items), *source]
     return f"\n{indent}".join(lines + _grouped(keys))
+
+
+def _bounded(planned: Plan, noise: Noise, source: list[str]) -> list[str]:
+    """Of the rows that count, the first few of each unit (clause D-2).
+
+    In the order of the columns that are read, so that which rows of a unit enter depends on its own
+    rows alone: then all that one unit changes is these rows.
+    """
+    columns = [quote_name(name) for name in planned.columns]
+    others = ", ".join(name for name in columns if name != quote_name(noise.unit)) or "1"
+    place = f'ROW_NUMBER() OVER (PARTITION BY {quote_name(noise.unit)} ORDER BY {others}) AS "_row"'
+    inner = [f"    SELECT {', '.join([*columns, place])}", *(f"    {line}" for line in source)]
+    return ["FROM (", *inner, '  ) AS "_rows"', f'WHERE "_row" <= {noise.max_rows}']
 
 
 def _grouped(keys: int) -> list[str]:

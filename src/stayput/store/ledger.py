@@ -3,7 +3,11 @@
 Nobody else writes here, so a coordinator that lies about approvals, limits or runs meets facts it
 cannot change.  A run is charged before anything is computed, in one transaction with the check of
 the limit: two runs at once cannot both take the last one.  A contribution is stored before it is
-sent and never replaced, so a retry sends the same bytes (no keystream masks two vectors).
+sent and never replaced, so a retry sends the same bytes (no keystream masks two vectors, and no
+number gets noise twice).
+
+A run with noise is charged to the privacy budget of its data set in the same transaction (clause
+D-4).  What is charged stays charged, whatever becomes of the run.
 
 Partial sums waiting for round two are kept sealed (AES-256-GCM under a key of the holder's) and
 erased when the run is over; rows are never here.
@@ -13,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
+import sqlite3
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -27,6 +32,8 @@ CREATE TABLE IF NOT EXISTS approval (
     scenario BLOB PRIMARY KEY, report BLOB NOT NULL, runs INTEGER NOT NULL,
     revoked INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE TABLE IF NOT EXISTS charge (run BLOB PRIMARY KEY, scenario BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS spent (
+    run BLOB PRIMARY KEY, lineage TEXT NOT NULL, cost INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS partial (run BLOB PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS outgoing (
     run BLOB NOT NULL, name TEXT NOT NULL, step BLOB NOT NULL, payload BLOB NOT NULL,
@@ -43,6 +50,15 @@ class Outgoing:
 
     step: bytes
     payload: bytes = b""
+
+
+@dataclasses.dataclass(frozen=True)
+class Spend:
+    """What a run costs of a data set's budget, in units of 1 / :data:`stayput.privacy.PICO`."""
+
+    lineage: str
+    cost: int
+    total: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,11 +113,13 @@ class Ledger:
             ).fetchone()
         return row is not None and row[0] == 0
 
-    def charge(self, scenario: bytes, run: bytes) -> None:
-        """Take one run from the scenario's limit; the same run again is free.
+    def charge(self, scenario: bytes, run: bytes, spend: Spend | None = None) -> None:
+        """Take one run from the scenario's limit and its cost from a budget; again is free.
+
+        Both or neither, and on disk when this returns.
 
         Raises:
-            RuleViolation: not approved here, revoked, or the limit is used up.
+            RuleViolation: not approved here, revoked, or the limit or the budget is used up.
         """
         with self._database.transaction() as connection:
             row = connection.execute(
@@ -117,6 +135,8 @@ class Ledger:
             if used >= row[0]:
                 raise RuleViolation("the scenario's runs are used up at this holder", clause="N-4")
             connection.execute("INSERT INTO charge VALUES (?, ?)", (run, scenario))
+            if spend is not None:
+                _spend(connection, run, spend)
 
     def charged(self, scenario: bytes) -> int:
         """How many runs of the scenario were charged."""
@@ -125,6 +145,11 @@ class Ledger:
                 "SELECT COUNT(*) FROM charge WHERE scenario = ?", (scenario,)
             ).fetchone()
         return int(used)
+
+    def spent(self, lineage: str) -> int:
+        """What all runs so far have cost of a data set's budget."""
+        with self._database.reading() as connection:
+            return _spent(connection, lineage)
 
     def store(
         self, run: bytes, outgoing: dict[str, Outgoing], *, partial: bytes | None = None
@@ -207,6 +232,26 @@ class Ledger:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+
+def _spend(connection: sqlite3.Connection, run: bytes, spend: Spend) -> None:
+    if spend.cost <= 0:
+        raise ValueError("a run with noise costs something")
+    if _spent(connection, spend.lineage) + spend.cost > spend.total:
+        raise RuleViolation(
+            f"the privacy budget of {spend.lineage!r} is used up at this holder",
+            clause="D-4",
+            hint="`stayput node budget` shows it; what was spent does not come back",
+        )
+    row = (run, spend.lineage, spend.cost)
+    connection.execute("INSERT INTO spent VALUES (?, ?, ?)", row)
+
+
+def _spent(connection: sqlite3.Connection, lineage: str) -> int:
+    (found,) = connection.execute(
+        "SELECT COALESCE(SUM(cost), 0) FROM spent WHERE lineage = ?", (lineage,)
+    ).fetchone()
+    return int(found)
 
 
 def contribution_name(round: Round) -> str:

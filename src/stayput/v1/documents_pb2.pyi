@@ -68,6 +68,12 @@ class ColumnRole(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     COLUMN_ROLE_MEASURE: _ClassVar[ColumnRole]
     COLUMN_ROLE_FILTER: _ClassVar[ColumnRole]
 
+class NoiseMechanism(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NOISE_MECHANISM_UNSPECIFIED: _ClassVar[NoiseMechanism]
+    NOISE_MECHANISM_GEOMETRIC: _ClassVar[NoiseMechanism]
+    NOISE_MECHANISM_GAUSSIAN: _ClassVar[NoiseMechanism]
+
 class Decision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     DECISION_UNSPECIFIED: _ClassVar[Decision]
@@ -196,6 +202,9 @@ COLUMN_ROLE_UNSPECIFIED: ColumnRole
 COLUMN_ROLE_KEY: ColumnRole
 COLUMN_ROLE_MEASURE: ColumnRole
 COLUMN_ROLE_FILTER: ColumnRole
+NOISE_MECHANISM_UNSPECIFIED: NoiseMechanism
+NOISE_MECHANISM_GEOMETRIC: NoiseMechanism
+NOISE_MECHANISM_GAUSSIAN: NoiseMechanism
 DECISION_UNSPECIFIED: Decision
 DECISION_APPROVED: Decision
 DECISION_REFUSED: Decision
@@ -428,8 +437,24 @@ class Dominance(_message.Message):
     top_two_percent: int
     def __init__(self, p_percent: _Optional[int] = ..., top_one_percent: _Optional[int] = ..., top_two_percent: _Optional[int] = ...) -> None: ...
 
+class Privacy(_message.Message):
+    __slots__ = ("mechanism", "epsilon", "delta", "rho", "unit", "max_rows_per_unit")
+    MECHANISM_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    DELTA_FIELD_NUMBER: _ClassVar[int]
+    RHO_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    MAX_ROWS_PER_UNIT_FIELD_NUMBER: _ClassVar[int]
+    mechanism: NoiseMechanism
+    epsilon: int
+    delta: int
+    rho: int
+    unit: str
+    max_rows_per_unit: int
+    def __init__(self, mechanism: _Optional[_Union[NoiseMechanism, str]] = ..., epsilon: _Optional[int] = ..., delta: _Optional[int] = ..., rho: _Optional[int] = ..., unit: _Optional[str] = ..., max_rows_per_unit: _Optional[int] = ...) -> None: ...
+
 class OutputPolicy(_message.Message):
-    __slots__ = ("min_count", "min_holders", "dominance", "min_count_per_holder", "group_percent", "release_zeros", "min_freedom", "rounding")
+    __slots__ = ("min_count", "min_holders", "dominance", "min_count_per_holder", "group_percent", "release_zeros", "min_freedom", "rounding", "privacy")
     MIN_COUNT_FIELD_NUMBER: _ClassVar[int]
     MIN_HOLDERS_FIELD_NUMBER: _ClassVar[int]
     DOMINANCE_FIELD_NUMBER: _ClassVar[int]
@@ -438,6 +463,7 @@ class OutputPolicy(_message.Message):
     RELEASE_ZEROS_FIELD_NUMBER: _ClassVar[int]
     MIN_FREEDOM_FIELD_NUMBER: _ClassVar[int]
     ROUNDING_FIELD_NUMBER: _ClassVar[int]
+    PRIVACY_FIELD_NUMBER: _ClassVar[int]
     min_count: int
     min_holders: int
     dominance: Dominance
@@ -446,7 +472,8 @@ class OutputPolicy(_message.Message):
     release_zeros: bool
     min_freedom: int
     rounding: int
-    def __init__(self, min_count: _Optional[int] = ..., min_holders: _Optional[int] = ..., dominance: _Optional[_Union[Dominance, _Mapping]] = ..., min_count_per_holder: _Optional[int] = ..., group_percent: _Optional[int] = ..., release_zeros: _Optional[bool] = ..., min_freedom: _Optional[int] = ..., rounding: _Optional[int] = ...) -> None: ...
+    privacy: Privacy
+    def __init__(self, min_count: _Optional[int] = ..., min_holders: _Optional[int] = ..., dominance: _Optional[_Union[Dominance, _Mapping]] = ..., min_count_per_holder: _Optional[int] = ..., group_percent: _Optional[int] = ..., release_zeros: _Optional[bool] = ..., min_freedom: _Optional[int] = ..., rounding: _Optional[int] = ..., privacy: _Optional[_Union[Privacy, _Mapping]] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("runs", "valid_until")
@@ -737,28 +764,32 @@ class CellVerdict(_message.Message):
     def __init__(self, run: _Optional[bytes] = ..., cells: _Optional[int] = ..., measures: _Optional[int] = ..., passes: _Optional[bytes] = ..., salt: _Optional[bytes] = ...) -> None: ...
 
 class ResultColumn(_message.Message):
-    __slots__ = ("name", "type", "scale", "key", "states", "texts")
+    __slots__ = ("name", "type", "scale", "key", "states", "texts", "error")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     SCALE_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     STATES_FIELD_NUMBER: _ClassVar[int]
     TEXTS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
     name: str
     type: CellType
     scale: int
     key: bool
     states: str
     texts: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[CellType, str]] = ..., scale: _Optional[int] = ..., key: _Optional[bool] = ..., states: _Optional[str] = ..., texts: _Optional[_Iterable[str]] = ...) -> None: ...
+    error: str
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[CellType, str]] = ..., scale: _Optional[int] = ..., key: _Optional[bool] = ..., states: _Optional[str] = ..., texts: _Optional[_Iterable[str]] = ..., error: _Optional[str] = ...) -> None: ...
 
 class ResultTable(_message.Message):
-    __slots__ = ("columns", "synthetic")
+    __slots__ = ("columns", "synthetic", "noisy")
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     SYNTHETIC_FIELD_NUMBER: _ClassVar[int]
+    NOISY_FIELD_NUMBER: _ClassVar[int]
     columns: _containers.RepeatedCompositeFieldContainer[ResultColumn]
     synthetic: bool
-    def __init__(self, columns: _Optional[_Iterable[_Union[ResultColumn, _Mapping]]] = ..., synthetic: _Optional[bool] = ...) -> None: ...
+    noisy: bool
+    def __init__(self, columns: _Optional[_Iterable[_Union[ResultColumn, _Mapping]]] = ..., synthetic: _Optional[bool] = ..., noisy: _Optional[bool] = ...) -> None: ...
 
 class CheckedResult(_message.Message):
     __slots__ = ("run", "scenario", "statement", "arguments", "min_count", "min_holders", "table", "salt")
