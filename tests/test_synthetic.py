@@ -11,8 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stayput.scenario import MAX_NUMBER, Column, ColumnType, Grade, Outside, TableContract
+from stayput.scenario import (
+    MAX_NUMBER,
+    Column,
+    ColumnType,
+    Grade,
+    IdentifierKind,
+    IdentifierRule,
+    Outside,
+    TableContract,
+)
 from stayput.synthetic import is_synthetic, synthetic_rows
+from stayput.vertical.identifiers import normalise
 
 
 def column(name: str, kind: ColumnType, **more: object) -> Column:
@@ -102,3 +112,17 @@ def test_row_numbers_outside_the_contract_are_refused(rows: int) -> None:
         synthetic_rows(
             contract(column("b", ColumnType.BOOLEAN), max_rows=10), rows, np.random.default_rng(1)
         )
+
+
+def test_tables_of_one_identifier_have_people_in_common() -> None:
+    rule = IdentifierRule(IdentifierKind.CN_RESIDENT)
+    who = Column(
+        "resident", ColumnType.IDENTIFIER, Grade.SENSITIVE, Outside.REFUSE, identifier=rule
+    )
+    tables = [
+        synthetic_rows(TableContract(name, (name,), (who,), 1000), 400, np.random.default_rng(seed))
+        for seed, name in enumerate(("a", "b", "c"))
+    ]
+    people = [{normalise(text, rule) for text in t["resident"].to_pylist()} for t in tables]
+    assert [len(known) for known in people] == [400, 400, 400]
+    assert 200 < len(people[0] & people[1] & people[2]) < 300

@@ -80,6 +80,8 @@ def _synthetic_sources(
     folder.mkdir(parents=True)
     sources = {}
     for contract in scenario.tables:
+        if holder not in contract.holders:
+            continue
         path = folder / f"{contract.name}.parquet"
         parquet.write_table(synthetic_rows(contract, rows, np.random.default_rng()), path)
         sources[contract.name] = SourceSpec(path=str(path), format="parquet")

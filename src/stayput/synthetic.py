@@ -15,7 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stayput.scenario import Column, ColumnType, TableContract
+from stayput.scenario import Column, ColumnType, IdentifierKind, TableContract
+from stayput.vertical.identifiers import invented
 
 SYNTHETIC_MARK = b"stayput.synthetic"
 """Schema metadata key (value ``true``): whoever shows such a table says so."""
@@ -55,8 +56,8 @@ def is_synthetic(table: pa.Table) -> bool:
 def _values(column: Column, rows: int, rng: np.random.Generator) -> pa.Array:
     if column.type is ColumnType.BOOLEAN:
         return pa.array(rng.integers(0, 2, rows).astype(np.bool_))
-    if column.type is ColumnType.IDENTIFIER:
-        return pa.array([str(number) for number in range(1, rows + 1)], pa.string())
+    if column.identifier is not None:
+        return _people(column.identifier.kind, rows, rng)
     if column.type is ColumnType.LEVEL:
         # Zipf-like: the k-th level about 1/k as often as the first, in an order of its own.
         weights = 1.0 / np.arange(1, len(column.levels) + 1)
@@ -69,6 +70,12 @@ def _values(column: Column, rows: int, rng: np.random.Generator) -> pa.Array:
     if column.type is ColumnType.INTEGER:
         return pa.array(scaled)
     return _fixed_point(scaled, column.decimals)
+
+
+def _people(kind: IdentifierKind, rows: int, rng: np.random.Generator) -> pa.Array:
+    """Four of five invented people, so that tables of so many rows have many in common."""
+    chosen = rng.choice(rows + rows // 4, rows, replace=False)
+    return pa.array([invented(kind, int(number)) for number in chosen], pa.string())
 
 
 def _fixed_point(scaled: npt.NDArray[np.int64], decimals: int) -> pa.Array:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from stayput.errors import InvalidInput
 from stayput.scenario import Duplicates, IdentifierKind, IdentifierRule
-from stayput.vertical.identifiers import MAX_BYTES, normalise
+from stayput.vertical.identifiers import MAX_BYTES, invented, normalise
 
 TEXT = IdentifierRule(IdentifierKind.TEXT)
 FOLDED = IdentifierRule(IdentifierKind.TEXT, any_case=True, separators=" -./")
@@ -184,3 +184,15 @@ def test_rules() -> None:
     collapsing = IdentifierRule(IdentifierKind.TEXT, Duplicates.COLLAPSE)
     assert collapsing.same_people(TEXT)
     assert not FOLDED.same_people(TEXT)
+
+
+@pytest.mark.parametrize("kind", IdentifierKind)
+def test_invented_identifiers_are_well_formed_and_distinct(kind: IdentifierKind) -> None:
+    rule = IdentifierRule(kind)
+    made = [invented(kind, number) for number in (*range(200), 9_999_999)]
+    assert len({normalise(text, rule) for text in made}) == 201
+    assert made[:200] == [invented(kind, number) for number in range(200)]
+    if kind is IdentifierKind.IBAN:
+        assert all(stdnum.iban.calc_check_digits(text) == text[2:4] for text in made)
+    with pytest.raises(ValueError, match="ten million"):
+        invented(kind, 10_000_000)

@@ -60,6 +60,8 @@ _ORGANISATION = re.compile(
     f"[{_ORGANISATION_ALPHABET}]{{2}}[0-9]{{6}}[{_ORGANISATION_ALPHABET}]{{10}}"
 )
 
+_TWO_DIGITS = tuple(f"{number:02}" for number in range(2, 99))
+
 _LUHN = re.compile(r"[0-9]{2,32}")
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{1,30}")
 _LEI = re.compile(r"[A-Z0-9]{18}[0-9]{2}")
@@ -84,6 +86,38 @@ def normalise(value: str | int, rule: IdentifierRule) -> bytes:
     if len(encoded) > MAX_BYTES:
         raise _misfit("is too long")
     return encoded
+
+
+def invented(kind: IdentifierKind, number: int) -> str:
+    """The identifier of an invented person or company: well-formed, and nobody's.
+
+    Equal numbers give equal identifiers.  Resident numbers begin with 99, which is no division;
+    codes of organisations likewise; an IBAN of the country XX; others begin with 0.
+
+    Args:
+        number: 0 to 9,999,999.
+    """
+    if not 0 <= number < 10_000_000:
+        raise ValueError("there are ten million invented identifiers")
+    body, check = {
+        IdentifierKind.TEXT: (f"{number:07}", ("",)),
+        IdentifierKind.CN_RESIDENT: (
+            f"99{number // 1000:04}20000101{number % 1000:03}",
+            tuple(_RESIDENT_CHECK),
+        ),
+        IdentifierKind.CN_ORGANISATION: (f"91990000{number:09}", tuple(_ORGANISATION_ALPHABET)),
+        IdentifierKind.LUHN: (f"0{number:07}", tuple(_DIGITS)),
+        IdentifierKind.LEI: (f"00000000000{number:07}", _TWO_DIGITS),
+        IdentifierKind.IBAN: (f"{number:07}", _TWO_DIGITS),
+    }[kind]
+    rule = IdentifierRule(kind)
+    for digits in check:
+        text = f"XX{digits}{body}" if kind is IdentifierKind.IBAN else body + digits
+        try:
+            return normalise(text, rule).decode("ascii")
+        except InvalidInput:
+            continue
+    raise AssertionError("unreachable: one of the check digits is right")
 
 
 def _text(text: str, rule: IdentifierRule) -> str:
