@@ -53,7 +53,7 @@ def table(
 
 
 def compare(released: ResultTable, files: list[Path]) -> Comparison:
-    return compare_with_pooled(released, STATEMENT, {"most": 50}, files)
+    return compare_with_pooled(released, STATEMENT, {"most": 50}, {"flights": files})
 
 
 def test_the_right_answer_is_the_right_answer(files: list[Path]) -> None:

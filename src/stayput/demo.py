@@ -507,7 +507,10 @@ def _compare(stage: _Stage) -> tuple[Comparison, ...]:
         verified = verify_release(data, members)
         arguments = {argument.name: argument.value for argument in verified.result.arguments}
         compared = compare_with_pooled(
-            verified.result.table, verified.scenario.statement(name), arguments, files
+            verified.result.table,
+            verified.scenario.statement(name),
+            arguments,
+            {"flights": files},
         )
         comparisons.append(compared)
         stage.tell(
