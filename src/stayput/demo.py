@@ -1,11 +1,12 @@
 """The demonstration: a whole consortium on one machine, with real data and real processes.
 
-Makes a folder with seven parties (coordinator, checker, three holders, a data user, an auditor),
+Makes a folder with the parties of a show (:mod:`stayput.shows`: coordinator, checker, three
+holders, a data user, an auditor),
 each with its own keys and folder; starts the daemons as processes of their own, which talk gRPC
 over mutual TLS on loopback; then does what the parties would do, with the commands that they would
 type.
-At the end it compares every released value with the same SQL on the pooled plain rows, which only a
-demonstration can: it is the one place where the rows of all holders are ever read together.
+At the end it compares every released value with the same question to the pooled plain rows, which
+only a demonstration can: it is the one place where the rows of all holders are ever read together.
 
 Not here: anything of the protocol.  Invariants: a folder is deleted only if an earlier
 demonstration marked it as its own; no process is left behind, however it ends.
@@ -16,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-import importlib.resources
 import os
 import shutil
 import signal
@@ -31,7 +31,7 @@ from typing import IO
 
 from pyarrow import parquet
 
-from stayput.audit import verify_release
+from stayput.audit import VerifiedRelease, verify_release
 from stayput.config import add_source
 from stayput.crypto.cores import Progress
 from stayput.errors import ConfigurationError, StayputError, VerificationError
@@ -45,29 +45,11 @@ from stayput.identity import (
 )
 from stayput.membership import form_member_list
 from stayput.pack_file import audit_file
-from stayput.pooled import Comparison, compare_with_pooled
+from stayput.pooled import Comparison, compare_model_with_pooled, compare_with_pooled
+from stayput.shows import AIRPORTS, CREDIT, Show, demo_file
 from stayput.steps import Role
 from stayput.tlog.policy import parse_policy
 from stayput.traffic import party_traffic
-
-SCENARIO = "nyc-delays"
-COORDINATOR, CHECKER, USER, AUDITOR = "hub", "city-statistics-office", "port-authority", "auditor"
-HOLDERS = ("ewr", "jfk", "lga")
-DAEMONS = (COORDINATOR, CHECKER, *HOLDERS)
-ROLES = {
-    COORDINATOR: "coordinator",
-    CHECKER: "checker",
-    **dict.fromkeys(HOLDERS, "holder"),
-    USER: "user",
-    AUDITOR: "auditor",
-}
-
-RUNS: tuple[tuple[str, dict[str, str]], ...] = (
-    ("delay_by_carrier", {"first": "1", "last": "12"}),
-    ("late_by_hour", {}),
-    ("delay_distance", {}),
-)
-"""Statements that are run, with their parameters."""
 
 MARKER = ".stayput-demo"
 MARKER_TEXT = "A demonstration of stayput made this folder; the next one deletes it.\n"
@@ -83,6 +65,7 @@ STOP_SECONDS = 15.0
 
 COMMAND_SECONDS = 120.0
 HEAD = 12
+_NUMBERS = {3: "Three", 4: "Four"}
 """Rows of each result that are printed."""
 
 WIDTH = 100
@@ -113,11 +96,17 @@ class DemoReport:
 
 
 def run_demo(
-    directory: Path, tell: Tell, *, program: str = "stayput", progress: Progress | None = None
+    directory: Path,
+    tell: Tell,
+    show: Show = AIRPORTS,
+    *,
+    program: str = "stayput",
+    progress: Progress | None = None,
 ) -> DemoReport:
-    """Make the consortium in ``directory``, let it answer three statements, verify everything.
+    """Make the consortium in ``directory``, let it answer its questions, verify everything.
 
     Args:
+        show: which consortium, with which rows and questions.
         directory: made afresh; one of an earlier demonstration is deleted first.
         tell: is told every line of the show.
         program: how a person calls this program; commands are shown so.
@@ -130,13 +119,14 @@ def run_demo(
     """
     started = time.monotonic()
     with _owned(directory, afresh=True):
-        stage = _Stage(directory, tell, program, started)
+        stage = _Stage(directory, tell, program, started, show)
         _make_parties(stage, progress)
         with _daemons(stage):
             _propose_and_approve(stage)
             _run_statements(stage)
-            stage.show("log", "pack", str(directory / AUDITOR / PACK), of=AUDITOR)
-            stage.show("log", "policy", str(directory / AUDITOR / POLICY), of=AUDITOR)
+            auditor = show.auditor
+            stage.show("log", "pack", str(directory / auditor / PACK), of=auditor)
+            stage.show("log", "policy", str(directory / auditor / POLICY), of=auditor)
         tell("")
         tell("All daemons are stopped. What follows asks nobody: it reads files.")
         _show_wire(stage)
@@ -161,7 +151,7 @@ def keep_up(directory: Path, tell: Tell) -> None:
             f"there is no demonstration in {directory}", hint="make one with `stayput demo`"
         )
     with _owned(directory, afresh=False):
-        stage = _Stage(directory, tell, "stayput", time.monotonic())
+        stage = _Stage(directory, tell, "stayput", time.monotonic(), _found(directory))
         with _daemons(stage) as running:
             tell("up; Ctrl-C stops all five")
             with contextlib.suppress(KeyboardInterrupt):
@@ -178,6 +168,7 @@ class _Stage:
     tell: Tell
     program: str
     started: float
+    scene: Show
 
     def heading(self, text: str) -> None:
         self.tell("")
@@ -217,7 +208,8 @@ class _Stage:
             out, err = process.communicate()
         if process.returncode != 0:
             raise DemoFailure(
-                f"{self.shown(*words, of=of)}\n{out}{err}{_tails(self.directory)}".rstrip(),
+                f"{self.shown(*words, of=of)}\n{out}{err}"
+                f"{_tails(self.directory, *self.scene.daemons)}".rstrip(),
                 hint=f"what every daemon wrote is in {self.directory}/*/{LOG_NAME}",
             )
         return out, err
@@ -259,8 +251,8 @@ def _python() -> list[str]:
 def _make_parties(stage: _Stage, progress: Progress | None) -> None:
     stage.heading("Seven parties, each with its own keys, folder and process")
     now, address = int(time.time()), f"127.0.0.1:{_free_port()}"
-    cards = []
-    for name, role in ROLES.items():
+    show, cards = stage.scene, []
+    for name, role in show.roles.items():
         own_address = address if role == "coordinator" else ""
         identity = create_identity(
             stage.home(name),
@@ -273,29 +265,25 @@ def _make_parties(stage: _Stage, progress: Progress | None) -> None:
         cards.append(member_card(identity))
         if role == "coordinator":
             coordinator_key = identity.signing_key
-    for name in HOLDERS:
-        path = stage.home(name) / "data" / "flights.parquet"
+    files = {name: show.data(stage.home(name), name) for name in show.holders}
+    for path in files.values():
         path.parent.mkdir()
-        shutil.copyfile(_demo_file(f"{name}.parquet"), path)
-        add_source(stage.home(name), "flights", path, None, "")
-    data = form_member_list("new-york", cards, coordinator_key, int(time.time()))
+    show.put(files)
+    for name, path in files.items():
+        add_source(stage.home(name), show.tables[name], path, None, "")
+    data = form_member_list(show.consortium, cards, coordinator_key, int(time.time()))
     (stage.directory / "members.json").write_bytes(data)
-    for name in ROLES:
+    for name in show.roles:
         members = save_members(stage.home(name), data, coordinator=address)
-    for name, role in ROLES.items():
-        rows = f", {_rows(stage.home(name)):,} flights of its own" if role == "holder" else ""
-        stage.tell(f"  {name:<24}{role}{rows}")
+    for name, role in show.roles.items():
+        own = f", {_rows(files[name]):,} {show.rows} of its own" if name in files else ""
+        stage.tell(f"  {name:<24}{role}{own}")
     stage.tell(f"  gRPC over mutual TLS 1.3 on {address}; fingerprint of the member list")
     stage.tell(f"  {members.digest.hex(' ', 4)}")
 
 
-def _rows(home: Path) -> int:
-    return int(parquet.read_metadata(home / "data" / "flights.parquet").num_rows)
-
-
-def _demo_file(name: str) -> Path:
-    with importlib.resources.as_file(importlib.resources.files("stayput") / "demo_data") as folder:
-        return folder / name
+def _rows(path: Path) -> int:
+    return int(parquet.read_metadata(path).num_rows)
 
 
 def _free_port() -> int:
@@ -313,12 +301,12 @@ def _daemons(stage: _Stage) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     running: dict[str, subprocess.Popen[bytes]] = {}
     with _interrupted_by_sigterm():
         try:
-            for name in DAEMONS:
+            for name in stage.scene.daemons:
                 with (stage.home(name) / LOG_NAME).open("ab") as log:
                     running[name] = _start(stage.home(name), log)
             pids = "".join(f"{process.pid} {name}\n" for name, process in running.items())
             (stage.directory / PIDS).write_text(pids)
-            _wait_until_up(stage.directory, running)
+            _wait_until_up(stage, running)
             yield running
         finally:
             _stop(running)
@@ -348,16 +336,17 @@ def _interrupted_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _wait_until_up(directory: Path, running: Mapping[str, subprocess.Popen[bytes]]) -> None:
+def _wait_until_up(stage: _Stage, running: Mapping[str, subprocess.Popen[bytes]]) -> None:
     """The coordinator answers; the others dial it by themselves, sooner or later."""
     deadline = time.monotonic() + START_SECONDS
-    host, port = parse_address(coordinator_address(directory / COORDINATOR))
+    directory, coordinator = stage.directory, stage.scene.coordinator
+    host, port = parse_address(coordinator_address(directory / coordinator))
     while time.monotonic() < deadline:
         _require_alive(directory, running)
         with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
             return
         time.sleep(0.05)
-    raise DemoFailure(f"the coordinator does not come up{_tails(directory)}")
+    raise DemoFailure(f"the coordinator does not come up{_tails(directory, *running)}")
 
 
 def _require_alive(directory: Path, running: Mapping[str, subprocess.Popen[bytes]]) -> None:
@@ -384,7 +373,7 @@ def _stop(running: Mapping[str, subprocess.Popen[bytes]]) -> None:
 def _tails(directory: Path, *names: str, lines: int = 15) -> str:
     """The ends of the daemons' logs."""
     text = ""
-    for name in names or DAEMONS:
+    for name in names:
         path = directory / name / LOG_NAME
         if path.exists():
             tail = path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
@@ -397,25 +386,27 @@ def _tails(directory: Path, *names: str, lines: int = 15) -> str:
 
 def _propose_and_approve(stage: _Stage) -> None:
     stage.heading("The data user proposes a scenario")
-    stage.show("scenario", "propose", str(_demo_file(f"{SCENARIO}.yaml")), of=USER)
+    show = stage.scene
+    stage.show("scenario", "propose", str(demo_file(f"{show.scenario}.yaml")), of=show.user)
     stage.heading("One holder reads its approval report")
-    stage.show("report", SCENARIO, of=HOLDERS[0])
+    stage.show("report", show.scenario, of=show.holders[0])
     stage.heading("The three holders approve, each with its own key")
-    stage.show_all([(name, ("approve", SCENARIO, "--yes")) for name in HOLDERS])
+    stage.show_all([(name, ("approve", show.scenario, "--yes")) for name in show.holders])
 
 
 # --- 4. runs --------------------------------------------------------------------------------------
 
 
 def _run_statements(stage: _Stage) -> None:
-    stage.heading("Three statements are run")
+    user, runs = stage.scene.user, stage.scene.runs
+    stage.heading(f"{_NUMBERS[len(runs)]} questions are asked")
     (stage.directory / "results").mkdir()
-    commands = [_run_words(stage, name, parameters) for name, parameters in RUNS]
-    begun = [stage.begin(*words, of=USER) for words in commands]
+    commands = [_run_words(stage, name, parameters) for name, parameters in runs]
+    begun = [stage.begin(*words, of=user) for words in commands]
     try:
         for words, process in zip(commands, begun, strict=True):
             stage.tell("")
-            stage.tell(stage.shown(*words, of=USER))
+            stage.tell(stage.shown(*words, of=user))
             assert process.stderr is not None
             after: list[str] = []  # what it says once the result is there, shown below it
             ready = False
@@ -425,7 +416,7 @@ def _run_statements(stage: _Stage) -> None:
                 else:
                     stage.tell(f"  {line.rstrip()}")
                 ready = ready or line.rstrip().endswith(LAST_STAGE)
-            out, _ = stage.end(process, *words, of=USER)
+            out, _ = stage.end(process, *words, of=user)
             stage.tell_lines(out + "".join(after))
     finally:
         for process in begun:
@@ -436,7 +427,7 @@ def _run_statements(stage: _Stage) -> None:
 def _run_words(stage: _Stage, name: str, parameters: Mapping[str, str]) -> tuple[str, ...]:
     values = [word for key, value in parameters.items() for word in ("-p", f"{key}={value}")]
     output = str(stage.directory / "results" / f"{name}.json")
-    return ("run", SCENARIO, name, *values, "--head", str(HEAD), "--output", output)
+    return ("run", stage.scene.scenario, name, *values, "--head", str(HEAD), "--output", output)
 
 
 # --- 5. afterwards --------------------------------------------------------------------------------
@@ -444,10 +435,11 @@ def _run_words(stage: _Stage, name: str, parameters: Mapping[str, str]) -> tuple
 
 def _show_wire(stage: _Stage) -> None:
     stage.heading("What each party saw: all that went over its wire")
-    for name, role in ROLES.items():
+    show = stage.scene
+    for name, role in show.roles.items():
         traffic = party_traffic(stage.home(name))
-        own = stage.home(name) / "data" / "flights.parquet"
-        held = f"; its {own.stat().st_size:,} bytes of flights stayed" if own.exists() else ""
+        own = show.data(stage.home(name), name) if name in show.tables else None
+        held = f"; its {own.stat().st_size:,} bytes of {show.rows} stayed" if own else ""
         stage.tell(f"  {name} ({role}){held}")
         for direction in ("sent", "received"):
             counted: dict[str, int] = {}
@@ -462,14 +454,15 @@ def _show_wire(stage: _Stage) -> None:
 
 def _verify_offline(stage: _Stage) -> tuple[int, int]:
     """The log and every release, by the auditor; entries of the log and deletion receipts."""
-    pack, policy = (stage.directory / AUDITOR / name for name in (PACK, POLICY))
+    show = stage.scene
+    pack, policy = (stage.directory / show.auditor / name for name in (PACK, POLICY))
     receipts = _show_receipts(stage, pack, policy)
     stage.heading("The auditor verifies log and releases offline")
-    bundles = [str(stage.directory / "results" / f"{name}.json") for name, _ in RUNS]
+    bundles = [str(stage.directory / "results" / f"{name}.json") for name, _ in show.runs]
     stage.show_all(
         [
             ("", ("audit", str(pack), "--policy", str(policy))),
-            *((AUDITOR, ("verify", bundle)) for bundle in bundles),
+            *((show.auditor, ("verify", bundle)) for bundle in bundles),
         ]
     )
     return receipts
@@ -498,20 +491,16 @@ def _names(codes: Iterable[str]) -> str:
 
 
 def _compare(stage: _Stage) -> tuple[Comparison, ...]:
-    stage.heading("The same SQL on all rows pooled, as only a demonstration can")
-    members = load_members(stage.home(AUDITOR))
-    files = [stage.home(name) / "data" / "flights.parquet" for name in HOLDERS]
+    show = stage.scene
+    stage.heading("The same questions on all rows pooled, as only a demonstration can")
+    members = load_members(stage.home(show.auditor))
+    files: dict[str, list[Path]] = {}
+    for holder, table in show.tables.items():
+        files.setdefault(table, []).append(show.data(stage.home(holder), holder))
     comparisons = []
-    for name, _ in RUNS:
+    for name, _ in show.runs:
         data = (stage.directory / "results" / f"{name}.json").read_bytes()
-        verified = verify_release(data, members)
-        arguments = {argument.name: argument.value for argument in verified.result.arguments}
-        compared = compare_with_pooled(
-            verified.result.table,
-            verified.scenario.statement(name),
-            arguments,
-            {"flights": files},
-        )
+        compared = _compare_one(verify_release(data, members), name, files)
         comparisons.append(compared)
         stage.tell(
             f"  {name}: {compared.exact_cells} counts and sums exactly equal, "
@@ -526,21 +515,32 @@ def _compare(stage: _Stage) -> tuple[Comparison, ...]:
     return tuple(comparisons)
 
 
+def _compare_one(
+    verified: VerifiedRelease, name: str, files: Mapping[str, Sequence[Path]]
+) -> Comparison:
+    scenario, table = verified.scenario, verified.result.table
+    models = {model.name: model for model in scenario.models}
+    if name in models:
+        return compare_model_with_pooled(table, models[name], files, scenario.tables)
+    arguments = {argument.name: argument.value for argument in verified.result.arguments}
+    return compare_with_pooled(table, scenario.statement(name), arguments, files, scenario.tables)
+
+
 def _say_what_next(stage: _Stage, report: DemoReport) -> None:
-    directory, program = stage.directory, stage.program
+    directory, program, show = stage.directory, stage.program, stage.scene
+    own = demo_file(show.scenario + ".yaml")
     stage.heading(f"What next (all of this took {report.seconds:.0f} s)")
     for line in (
         f"The consortium stays in {directory}; its daemons are stopped. Start them again with",
         f"  {program} demo --dir {directory} --up &",
         "then ask something else, read your own data's history, or take an approval back:",
-        f"  {program} run {SCENARIO} delay_by_carrier -p first=7 -p last=12"
-        f" --home {stage.home(USER)}",
-        f"  {program} log show --home {stage.home(AUDITOR)}",
-        f"  {program} revoke {SCENARIO} --reason purpose --home {stage.home(HOLDERS[0])}",
+        f"  {program} run {show.scenario} {' '.join(show.again)} --home {stage.home(show.user)}",
+        f"  {program} log show --home {stage.home(show.auditor)}",
+        f"  {program} revoke {show.scenario} --reason purpose --home {stage.home(show.holders[0])}",
         "Write a question of your own, starting from a copy of this one:",
-        f"  cp {_shown_path(_demo_file(SCENARIO + '.yaml'))} my-question.yaml",
+        f"  cp {_shown_path(own)} my-question.yaml",
         f"  {program} scenario check my-question.yaml",
-        f"  {program} rehearse my-question.yaml late_by_hour",
+        f"  {program} rehearse my-question.yaml {show.rehearsed}",
     ):
         stage.tell(line)
 
@@ -551,6 +551,16 @@ def _shown_path(path: Path) -> str:
 
 
 # --- the folder -----------------------------------------------------------------------------------
+
+
+def _found(directory: Path) -> Show:
+    """Which demonstration was made in a folder."""
+    for show in (AIRPORTS, CREDIT):
+        if all((directory / name).is_dir() for name in show.daemons):
+            return show
+    raise ConfigurationError(
+        f"the demonstration in {directory} is incomplete", hint="make it again"
+    )
 
 
 def _is_ours(directory: Path) -> bool:

@@ -222,7 +222,7 @@ def _joined_rows(model: Model, files: Files, contracts: Sequence[TableContract])
         _register(connection, files, contracts)
         first, *others = (f'"{name}"' for name in model.tables)
         joins = "".join(f' JOIN {other} USING ("{model.using}")' for other in others)
-        found: pa.Table = connection.execute(f"SELECT * FROM {first}{joins}").to_arrow_table()  # noqa: S608 - declared names
+        found: pa.Table = connection.sql(f"SELECT * FROM {first}{joins}").to_arrow_table()  # noqa: S608 - declared names
         return found
     finally:
         connection.close()

@@ -53,7 +53,7 @@ def registers(people: int, rng: np.random.Generator) -> dict[str, pa.Table]:
         raise ValueError("a city has 1 to 1,000,000 people")
     capacity = rng.normal(0, 1, people)
     age = rng.integers(18, 80, people)
-    district = rng.choice(len(DISTRICTS), people, p=[0.15, 0.1, 0.2, 0.2, 0.35])
+    district = rng.choice(len(DISTRICTS), people, p=[0.015, 0.1, 0.2, 0.285, 0.4])
     numbers = [_resident(order, int(a)) for order, a in enumerate(age)]
     lift = np.array([0.1, 0.5, -0.2, 0.0, 0.05])[district]
     income = np.exp(8.7 + 0.45 * capacity + 0.25 * lift - ((age - 45) / 60.0) ** 2)

@@ -18,17 +18,15 @@ import pytest
 
 from stayput import demo
 from stayput.demo import (
-    HOLDERS,
     LAST_STAGE,
     MARKER,
     MARKER_TEXT,
     PIDS,
-    ROLES,
-    RUNS,
     keep_up,
     run_demo,
 )
 from stayput.errors import ConfigurationError
+from stayput.shows import AIRPORTS
 
 DEMO_DATA = Path(sys.modules["stayput"].__file__ or "").parent / "demo_data"
 SECONDS = 240  # a busy machine; from a quiet one it takes about 20
@@ -61,13 +59,13 @@ def test_every_released_value_is_the_pooled_one(shown: tuple[Path, str, str]) ->
     folder, out, _ = shown
     report = json.loads(out)
     compared = {one["statement"]: one for one in report["comparisons"]}
-    assert list(compared) == [name for name, _ in RUNS]
+    assert list(compared) == [name for name, _ in AIRPORTS.runs]
     for one in compared.values():
         assert one["mismatches"] == []
         assert one["exact_cells"] >= 8
         assert one["derived_cells"] >= 8
         assert one["withheld_cells"] > 0, "something to withhold is part of the show"
-    assert report["receipts"] == len(RUNS) * len(HOLDERS)
+    assert report["receipts"] == len(AIRPORTS.runs) * len(AIRPORTS.holders)
     assert folder / report["directory"] == folder / "consortium"
 
 
@@ -79,7 +77,7 @@ def test_one_count_by_hand(shown: tuple[Path, str, str]) -> None:
         cwd=folder,
     )  # fmt: skip
     rows = {row[0]: row for row in json.loads(done.stdout)["result"]["rows"]}
-    files = [str(DEMO_DATA / f"{name}.parquet") for name in HOLDERS]
+    files = [str(DEMO_DATA / f"{name}.parquet") for name in AIRPORTS.holders]
     expected = duckdb.execute(
         "SELECT COUNT(dep_delay), COUNT(*) FILTER (dep_delay > 15) FROM read_parquet(?) "
         "WHERE hour = 8",
@@ -94,7 +92,7 @@ def test_one_count_by_hand(shown: tuple[Path, str, str]) -> None:
 def test_it_tells_the_whole_story(shown: tuple[Path, str, str]) -> None:
     _, _, told = shown
     for needed in (
-        *ROLES,
+        *AIRPORTS.roles,
         "APPROVAL REPORT FOR ewr",
         "WHAT RUNS ON YOUR NODE",
         "approved by jfk",
@@ -116,12 +114,12 @@ def test_it_tells_the_whole_story(shown: tuple[Path, str, str]) -> None:
         "What next",
     ):
         assert needed in told, needed
-    assert told.count("cells in") == len(RUNS), "each result says how much is withheld"
+    assert told.count("cells in") == len(AIRPORTS.runs), "each result says how much is withheld"
 
 
 def test_every_airport_has_its_own_rows_only(shown: tuple[Path, str, str]) -> None:
     folder, _, _ = shown
-    for name in HOLDERS:
+    for name in AIRPORTS.holders:
         own = folder / "consortium" / name / "data" / "flights.parquet"
         origins = duckdb.execute("SELECT DISTINCT origin FROM read_parquet(?)", [str(own)])
         assert origins.fetchall() == [(name.upper(),)]

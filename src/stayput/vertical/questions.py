@@ -19,6 +19,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from stayput.disclosure import OpenedCounts
 from stayput.errors import SqlError
 from stayput.scenario import OutputPolicy, TableContract
 from stayput.sql import BoundPlan, Dimension, Plan
@@ -106,6 +107,18 @@ class JoinQuestion:
     def values(self, opened: Sequence[int]) -> list[int]:
         """The plan's values of one cell, from its opened moments."""
         return [apply(recipe, opened) for recipe in self.recipes]
+
+    def opened_counts(self, people: Sequence[int], policy: OutputPolicy) -> OpenedCounts:
+        """What output checking is told of the cells, given the number of people in each.
+
+        Everybody in a join is known to all its holders, so each has all people of a cell.
+        """
+        least = policy.min_count_per_holder
+        return OpenedCounts(
+            counts=[[number] for number in people],
+            holders=[[len(self.staged) if number else 0] for number in people],
+            small=[[int(0 < number < least)] for number in people] if least else None,
+        )
 
     def needed(self) -> tuple[int, ...]:
         """Indices of the moments that recipes read, besides the count."""
