@@ -408,9 +408,8 @@ class Sequencer:
             self._cover()  # nobody else can have seen more
             members_at = self.session.members_at
             merged = self._notes.merge(notes, members_at, cosigner)
-            for size, note in merged.items():
-                self._note_files.put(size, note)
-                self._notes.believe({size: note}, members_at)
+            self._note_files.put(merged)
+            self._notes.believe(merged, members_at)
             self._passing.update(merged.keys() - self._milestones)
             for size in self._passing - self._notes.newest:
                 self._note_files.drop(size)

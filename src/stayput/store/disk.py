@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 PRIVATE_FILE = 0o600
@@ -117,24 +118,43 @@ def replace_file(
     Raises:
         OSError: it is not known which of the two is there after a power cut.
     """
-    temporary = path.with_name(path.name + _NEW)
-    descriptor = disk.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    replace_files(disk, {path: data}, mode=mode, durable=durable)
+
+
+def replace_files(
+    disk: Disk, files: Mapping[Path, bytes], *, mode: int = PRIVATE_FILE, durable: bool = True
+) -> None:
+    """:func:`replace_file` for several files of one folder, which is synced once.
+
+    Raises:
+        OSError: it is not known of any of them.
+    """
+    temporary = {path: path.with_name(path.name + _NEW) for path in files}
     try:
-        try:
-            if mode != PRIVATE_FILE:
-                disk.fchmod(descriptor, mode)
-            write_all(disk, descriptor, data, 0)
-            if durable:
-                disk.fsync(descriptor)
-        finally:
-            disk.close(descriptor)
-        disk.rename(temporary, path)
+        for path, data in files.items():
+            _write_new(disk, temporary[path], data, mode, durable)
+        for path in files:
+            disk.rename(temporary[path], path)
     except OSError:
-        with contextlib.suppress(OSError):
-            disk.unlink(temporary)
+        for path in temporary.values():
+            with contextlib.suppress(OSError):
+                disk.unlink(path)
         raise
     if durable:
-        sync_folder(disk, path.parent)
+        for folder in {path.parent for path in files}:
+            sync_folder(disk, folder)
+
+
+def _write_new(disk: Disk, path: Path, data: bytes, mode: int, durable: bool) -> None:
+    descriptor = disk.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        if mode != PRIVATE_FILE:
+            disk.fchmod(descriptor, mode)
+        write_all(disk, descriptor, data, 0)
+        if durable:
+            disk.fsync(descriptor)
+    finally:
+        disk.close(descriptor)
 
 
 def sweep(disk: Disk, folder: Path) -> None:

@@ -7,11 +7,12 @@ when it is loaded; these files cannot be derived from anything else.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from stayput.errors import DocumentError, Unavailable, VerificationError
-from stayput.store.disk import Disk, make_folder, replace_file, sweep
+from stayput.store.disk import Disk, make_folder, replace_files, sweep
 from stayput.tlog.merkle import MAX_SIZE
 from stayput.tlog.note import parse_decimal
 
@@ -55,10 +56,10 @@ class NoteFiles:
                 ) from None
         return dict(sorted(sized))
 
-    def put(self, size: int, note: bytes) -> None:
-        """Store the note of a size, durably, in the place of the one before. Raises Unavailable."""
+    def put(self, notes: Mapping[int, bytes]) -> None:
+        """Store notes by size, durably, in the place of those before. Raises Unavailable."""
         try:
-            replace_file(self._disk, self._path(size), note)
+            replace_files(self._disk, {self._path(size): note for size, note in notes.items()})
         except OSError as error:
             raise _unavailable(error) from None
 
