@@ -25,7 +25,13 @@ from stayput.crypto import kernel, packing, paillier, proofs, randomness
 from stayput.crypto.agreement import AgreementKey
 from stayput.crypto.masks import pairwise_mask
 from stayput.crypto.packing import Layout, layout_for
-from stayput.crypto.paillier import Accumulator, PrivateKey, Randomness, parse_ciphertexts
+from stayput.crypto.paillier import (
+    Accumulator,
+    PrivateKey,
+    PublicKey,
+    Randomness,
+    parse_ciphertexts,
+)
 from stayput.crypto.products import ResiduePool, scalar_products
 
 WIDTH = 64
@@ -148,6 +154,12 @@ def window_of(bits: int, choice: Randomness) -> tuple[int, int]:
     return window, -(-length // window)
 
 
+def prepare(public: PublicKey, choice: Randomness) -> None:
+    """Make the table of powers that long vectors get."""
+    bits = choice.exponent_bits(public.bits)
+    randomness.powers_of(public.modulus, paillier.residue_base(public), bits, 1, at_once=MANY)
+
+
 def our_line(
     name: str, assumption: str, private: PrivateKey, choice: Randomness, ciphertexts: int
 ) -> Line:
@@ -156,14 +168,8 @@ def our_line(
     layout = layout_of(private, ciphertexts)
     packed = packing.pack(random_residues(layout), layout)
     few = min(ciphertexts, 8 if public.subgroup is None else 32)
-    if choice is not Randomness.FULL:  # what long vectors get
-        randomness.powers_of(
-            public.modulus,
-            paillier.residue_base(public),
-            choice.exponent_bits(public.bits),
-            1,
-            at_once=MANY,
-        )
+    if choice is not Randomness.FULL:
+        prepare(public, choice)
 
     def add(vector: Any) -> None:
         accumulator = Accumulator(public, ciphertexts)
@@ -226,7 +232,7 @@ def around(private: PrivateKey) -> Line:
     vector = parse_ciphertexts(paillier.encrypt(public, packed), public, count)
     own = AgreementKey.generate()
     peers = {f"holder-{i}": AgreementKey.generate().public for i in range(HOLDERS - 1)}
-    long = layout_of(private, 2048)  # what a pair costs once is 1 ns of each of so many values
+    long = layout_of(private, 8192)  # what a pair costs once is a third of a ns of each value
     pool = ResiduePool(public)
     proof: list[Any] = []
 

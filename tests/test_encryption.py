@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import hmac
 import os
-from collections.abc import Iterable, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import gmpy2
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -209,6 +214,89 @@ def test_digests_name_the_bytes(checker: PrivateKey, keys: dict[str, AgreementKe
     assert one.digest == documents.digest_bytes("stayput.v1.Ciphertexts", one.ciphertexts)
     assert one.digest != part([1, 2, 3], context, "ewr", keys, checker).digest  # fresh randomness
     assert EncryptedSum(context, one.ciphertexts).digest == one.digest
+
+
+# --- by hand: the protocol's section 7, written down again ----------------------------------------
+
+
+def power(base: int, exponent: int, modulus: int) -> int:
+    return int(gmpy2.powmod(base, exponent, modulus))  # as `pow`, in a tenth of the time
+
+
+def plaintexts_by_hand(values: Sequence[int], context: Context, slots: int) -> list[int]:
+    """M-3: the lowest slot first, of the value's width and 8 bits more."""
+    step, modulus = context.width + 8, 1 << context.width
+    return [
+        sum(v % modulus << (step * i) for i, v in enumerate(values[k : k + slots]))
+        for k in range(0, len(values), slots)
+    ]
+
+
+def part_by_hand(
+    values: Sequence[int],
+    context: Context,
+    me: str,
+    keys: dict[str, AgreementKey],
+    n: int,
+) -> bytes:
+    """One part in Python integers: masks (M-2), packing (M-3), encryption with r^n."""
+    size, masked = context.width // 8, list(values)
+    for peer in context.participants:
+        if peer == me:
+            continue
+        info = b"stayput.v1.PairwiseMask"
+        for name in sorted((me, peer)):
+            info += len(name).to_bytes(2, "big") + name.encode() + keys[name].public
+        prk = hmac.digest(context.digest, keys[me].exchange(keys[peer].public), "sha256")
+        cipher = Cipher(ChaCha20(hmac.digest(prk, info + b"\x01", "sha256"), bytes(16)), mode=None)
+        stream = cipher.encryptor().update(bytes(size * len(values)))
+        sign = 1 if me < peer else -1
+        for i in range(len(values)):
+            masked[i] += sign * int.from_bytes(stream[size * i : size * (i + 1)], "little")
+    slots = (n.bit_length() - 1) // (context.width + 8)
+    width = (2 * n.bit_length() + 7) // 8
+    return b"".join(
+        ((1 + m * n) * power(secrets.randbelow(n), n, n * n) % (n * n)).to_bytes(width, "big")
+        for m in plaintexts_by_hand(masked, context, slots)
+    )
+
+
+def opened_by_hand(data: bytes, context: Context, primes: tuple[int, int]) -> list[int]:
+    """Paillier's own decryption, slots by shifting, two's complement."""
+    p, q = primes
+    n, lam = p * q, (p - 1) * (q - 1)
+    width, step = (2 * n.bit_length() + 7) // 8, context.width + 8
+    half, values = 1 << (context.width - 1), []
+    for start in range(0, len(data), width):
+        number = int.from_bytes(data[start : start + width], "big")
+        m = (power(number, lam, n * n) - 1) // n * power(lam, -1, n) % n
+        slots = ((m >> (step * i)) % (2 * half) for i in range((n.bit_length() - 1) // step))
+        values += [v - 2 * half if v >= half else v for v in slots]
+    return values[: context.count]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_parts_and_sums_are_those_of_a_few_lines_of_integers(
+    checker: PrivateKey, keys: dict[str, AgreementKey], width: int
+) -> None:
+    context = context_for(checker, NAMES[:3], width, 60)
+    bound = context.bound
+    vectors = {name: [secrets.randbelow(2 * bound) - bound for _ in range(60)] for name in NAMES}
+    for name, extreme in zip(context.participants, (bound, bound, -bound), strict=True):
+        vectors[name][:2] = [extreme, -bound]
+    truth = [sum(vectors[name][i] for name in context.participants) for i in range(60)]
+    n = checker.public.modulus
+    addition = Addition(context, checker.public)
+    for name in context.participants:
+        by_hand = part_by_hand(vectors[name], context, name, keys, n)
+        ours = part(vectors[name], context, name, keys, checker).ciphertexts
+        # the same masked plaintexts, whoever encrypted them
+        seen = opened_by_hand(ours, context, checker.primes())
+        assert seen == opened_by_hand(by_hand, context, checker.primes()) != vectors[name]
+        addition.add(name, by_hand if name == "jfk" else ours)
+    total = addition.sum()
+    assert list(encryption.open(total, checker)) == truth
+    assert opened_by_hand(total.ciphertexts, context, checker.primes()) == truth
 
 
 # --- what nobody can see --------------------------------------------------------------------------
@@ -430,7 +518,7 @@ def test_no_sum_before_all_parts(checker: PrivateKey, keys: dict[str, AgreementK
 def invalid_vectors(good: bytes, checker: PrivateKey) -> list[bytes]:
     n, (p, q) = checker.public.modulus, checker.primes()
     width = checker.public.ciphertext_bytes
-    numbers = [0, n, n * n, n * n + 5, p, 7 * q, p * p, (1 << 8 * width) - 1]
+    numbers = [0, 1, n, n + 1, n * n, n * n + 5, p, 7 * q, p * p, (1 << 8 * width) - 1]
     vectors = [number.to_bytes(width, "big") for number in numbers]
     return [*vectors, good[:-1], good[1:], good + b"\0", b"\0" + good, good + good, b""]
 
@@ -451,6 +539,47 @@ def test_invalid_ciphertexts_are_refused_and_change_nothing(
     for name in context.participants:
         addition.add(name, part([1, 2, 3], context, name, keys, checker).ciphertexts)
     assert encryption.open(addition.sum(), checker) == (3, 6, 9)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda context: {"width": 32},
+        lambda context: {"width": 96},
+        lambda context: {"participants": tuple(f"h{i}" for i in range(257))},  # wider guard bits
+        lambda context: {"count": context.count - 1},
+        lambda context: {"count": context.count + 1},  # one value too many: a second ciphertext
+    ],
+)
+def test_a_part_in_another_layout_is_refused_or_leaves_noise(
+    checker: PrivateKey,
+    keys: dict[str, AgreementKey],
+    change: Callable[[Context], dict[str, object]],
+) -> None:
+    """Nothing in a part says how it is laid out: its context does, and keys its masks."""
+    slots = layout_for(checker.public.plaintext_bits, 64, 3, 1).slots
+    context = context_for(checker, count=slots)
+    foreign = dataclasses.replace(context, **change(context))
+    names = foreign.participants
+    known = dict.fromkeys(names, keys["jfk"]) | {names[0]: keys["ewr"]}
+    data = encryption.encrypt(
+        [1] * foreign.count,
+        foreign,
+        me=names[0],
+        key=known[names[0]],
+        agreement_keys={name: key.public for name, key in known.items()},
+        checker=checker.public,
+    ).ciphertexts
+    addition = Addition(context, checker.public)
+    width = checker.public.ciphertext_bytes
+    if len(data) != width:
+        with pytest.raises(VerificationError, match=f"have {width} bytes, not {len(data)}"):
+            addition.add("ewr", data)
+        return
+    addition.add("ewr", data)
+    for name in ("jfk", "lga"):
+        addition.add(name, part([1] * slots, context, name, keys, checker).ciphertexts)
+    assert noisy(encryption.open(addition.sum(), checker), [3] * slots)
 
 
 # --- what the checker refuses to open -------------------------------------------------------------

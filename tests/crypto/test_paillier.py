@@ -241,7 +241,8 @@ def test_bad_moduli_are_refused(private_key: PrivateKey) -> None:
     p, q = private_key.primes()
     bad = {
         "bits": [0, 1, -n, p, n >> 1, 1 << 2047 >> 1, n**3, 1 << 4096],
-        "small factor": [1 << 2047, n + 1, composite(2048, 3), composite(2048, 262_139)],
+        "even": [1 << 2047, n + 1, 2 * p * (q >> 1)],
+        "small factor": [composite(2048, 3), composite(2048, 65_537), composite(2048, 262_139)],
         "power": [p * p, (p >> 1 | 1) ** 3, n * n],
         "prime": [int(gmpy2.next_prime(1 << 2047)), int(gmpy2.next_prime(3 << 2046))],
     }

@@ -9,33 +9,56 @@ from stayput.crypto import phe_interop
 from stayput.crypto.paillier import (
     Accumulator,
     PrivateKey,
+    Randomness,
     decrypt,
     encrypt,
-    encrypt_with_full_randomness,
     parse_ciphertexts,
 )
+from stayput.crypto.products import signed
 from stayput.errors import VerificationError
 
-VALUES = [0, 1, -1, 2**64, -(2**64), 10**100, -(10**100)]
+
+@pytest.fixture(scope="module", params=["ordinary", "subgroup"])
+def key(request: pytest.FixtureRequest, private_key: PrivateKey) -> PrivateKey:
+    return private_key if request.param == "ordinary" else PrivateKey.generate_subgroup(2048)
 
 
-@pytest.mark.parametrize("encryption", [encrypt, encrypt_with_full_randomness])
-def test_phe_opens_ours(private_key: PrivateKey, encryption) -> None:
-    public = private_key.public
-    data = encryption(public, [value % public.modulus for value in VALUES])
-    vector = parse_ciphertexts(data, public, len(VALUES))
-    theirs = phe_interop.private_to_phe(private_key)
-    numbers = phe_interop.numbers_to_phe(vector)
-    assert [theirs.decrypt(number) for number in numbers] == VALUES
+def values_for(key: PrivateKey) -> list[int]:
+    """Both signs, up to the largest that ``phe`` takes for numbers."""
+    largest = phe_interop.public_to_phe(key.public).max_int
+    return [0, 1, -1, 2**64, -(2**64), 10**100, -(10**100), largest, -largest]
 
 
-def test_we_open_phe(private_key: PrivateKey) -> None:
-    theirs = phe_interop.public_to_phe(private_key.public)
-    numbers = [theirs.encrypt(value) for value in VALUES]
-    vector = phe_interop.numbers_from_phe(private_key.public, numbers)
-    n = private_key.public.modulus
-    opened = [m - n if m > n // 2 else m for m in decrypt(private_key, vector)]
-    assert opened == VALUES
+def choices_of(key: PrivateKey) -> list[Randomness]:
+    ordinary = [choice for choice in Randomness if choice is not Randomness.SUBGROUP]
+    return ordinary if key.public.subgroup is None else [Randomness.SUBGROUP]
+
+
+def test_phe_opens_ours(key: PrivateKey) -> None:
+    public, values = key.public, values_for(key)
+    theirs = phe_interop.private_to_phe(key)
+    for choice in choices_of(key):
+        data = encrypt(public, [value % public.modulus for value in values], randomness=choice)
+        numbers = phe_interop.numbers_to_phe(parse_ciphertexts(data, public, len(values)))
+        assert [theirs.decrypt(number) for number in numbers] == values
+
+
+def test_we_open_phe(key: PrivateKey) -> None:
+    theirs, values = phe_interop.public_to_phe(key.public), values_for(key)
+    numbers = [theirs.encrypt(value) for value in values]
+    vector = phe_interop.numbers_from_phe(key.public, numbers)
+    assert signed(decrypt(key, vector), key.public) == values
+
+
+def test_phe_continues_what_we_began(private_key: PrivateKey) -> None:
+    """Its sums, products and negations of our ciphertexts are what they would be of its own."""
+    public, values = private_key.public, [5, -(2**70)]
+    data = encrypt(public, [value % public.modulus for value in values])
+    one, other = phe_interop.numbers_to_phe(parse_ciphertexts(data, public, 2))
+    mixed = phe_interop.numbers_from_phe(public, [one + other, one * -3, other - one, one + 2**40])
+    assert signed(decrypt(private_key, mixed), public) == [
+        5 - 2**70, -15, -(2**70) - 5, 5 + 2**40,
+    ]  # fmt: skip
 
 
 def test_parts_of_both_add_up(private_key: PrivateKey) -> None:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stayput.crypto import cores, products, proofs
+from stayput.crypto.packing import WIDTHS, layout_for, pack, residues_from, unpack, values_from
 from stayput.crypto.paillier import (
     Accumulator,
     CiphertextVector,
@@ -80,6 +81,37 @@ def test_many_equal_contributors(private_key: PrivateKey, contributors: int) -> 
     values = [0, 1, 2**1900]
     total = scale(encrypted(private_key, values), [contributors] * 3)
     assert decrypt(private_key, total) == [contributors * value for value in values]
+
+
+@few
+@given(
+    st.sampled_from(WIDTHS),
+    st.integers(1, 32_768) | st.sampled_from([1, 127, 128, 129, 32_767, 32_768]),
+    st.data(),
+)
+def test_sums_of_up_to_65536_masked_contributors(
+    private_key: PrivateKey, width: int, pairs: int, data: st.DataObject
+) -> None:
+    """``pairs`` contributors give x + r and as many y - r, in every slot as large as it may be.
+
+    A vector taken k times is what k contributors make of it, so this costs two encryptions.
+    """
+    public, contributors = private_key.public, 2 * pairs
+    bound = ((1 << (width - 1)) - 1) // contributors
+    value = st.sampled_from([0, 1, -1, bound, -bound]) | st.integers(-bound, bound)
+    vector = st.lists(value, min_size=30, max_size=30)  # two plaintexts, or more
+    xs, ys = data.draw(vector), data.draw(vector)
+    layout = layout_for(public.plaintext_bits, width, contributors, 30)
+    half = 1 << (width - 1)
+    rs = [half - 1, *(secrets.randbelow(2 * half) - half for _ in xs[1:])]
+    accumulator = Accumulator(public, layout.ciphertexts)
+    for values, masks in ((xs, rs), (ys, [-r for r in rs])):
+        masked = [(v + r + half) % (2 * half) - half for v, r in zip(values, masks, strict=True)]
+        packed = pack(residues_from(masked, layout), layout)
+        part = parse_ciphertexts(encrypt(public, packed), public, layout.ciphertexts)
+        accumulator.add(scale(part, [pairs] * layout.ciphertexts))
+    opened = values_from(unpack(decrypt(private_key, accumulator.total()), layout), layout)
+    assert opened == [pairs * (x + y) for x, y in zip(xs, ys, strict=True)]
 
 
 # --- re-randomising -------------------------------------------------------------------------------

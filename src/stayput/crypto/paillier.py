@@ -178,7 +178,9 @@ def verify_modulus(modulus: int) -> int:
             f"a Paillier modulus has {MIN_BITS} to {MAX_BITS} bits, not {modulus.bit_length()}"
         )
     n = gmpy2.mpz(modulus)
-    if n % 2 == 0 or gmpy2.gcd(n, _small_primes_product()) != 1:
+    if n % 2 == 0:
+        raise VerificationError("the Paillier modulus is even")
+    if gmpy2.gcd(n, _small_primes_product()) != 1:
         raise VerificationError("the Paillier modulus has a small factor")
     if gmpy2.is_power(n):
         raise VerificationError("the Paillier modulus is a perfect power")
