@@ -34,6 +34,7 @@ from stayput.client import Client, Result
 from stayput.config import add_source
 from stayput.connecting import connection
 from stayput.identity import (
+    Identity,
     PartyHome,
     create_identity,
     load_identity,
@@ -102,10 +103,23 @@ def wait_until(true: Callable[[], Any], seconds: float = RUN_SECONDS, pause: flo
 def template() -> Path:
     """Homes of all parties, joined; copied for every consortium since keys take seconds."""
     root = Path(tempfile.mkdtemp(prefix="stayput-e2e-"))
-    formed = int(time.time()) - 60 * DAY
+    return make_homes(root, int(time.time()) - 60 * DAY)
+
+
+def make_homes(
+    root: Path, formed: int, make_checker: Callable[[Path], Identity] | None = None
+) -> Path:
+    """Homes of all parties below ``root``, and their member list.
+
+    Args:
+        make_checker: makes the checker's home, which has a small ordinary key otherwise.
+    """
     cards = []
     for name, role in ROLES.items():
         address = "127.0.0.1:1" if role is Role.COORDINATOR else ""
+        if role is Role.CHECKER and make_checker is not None:
+            cards.append(member_card(make_checker(root / name)))
+            continue
         made = create_identity(
             root / name,
             name,
@@ -182,10 +196,11 @@ class Consortium:
         run_timeout: int = 600,
         dials: Mapping[str, int] | None = None,
         port: int = 0,
+        homes: Path | None = None,
     ) -> Consortium:
         """Copy all homes, give the coordinator a free port and every holder its file of rows."""
         made = cls(root, port or free_port(), dials or {})
-        shutil.copytree(template(), root, dirs_exist_ok=True)
+        shutil.copytree(homes or template(), root, dirs_exist_ok=True)
         listed = (root / "members.json").read_bytes()
         hub = documents.parse(PartyHome, (made.home("hub") / "identity.json").read_bytes())
         hub = dataclasses.replace(hub, address=f"127.0.0.1:{made.port}")

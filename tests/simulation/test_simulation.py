@@ -16,9 +16,10 @@ import pets
 import pytest
 from simulation.chaos import ChaosFederation, Death, Weather, deadly_disk
 
-from stayput import documents
+from stayput import documents, identity
 from stayput.audit import verify_log
 from stayput.client import Result
+from stayput.crypto.paillier import PrivateKey, Randomness, parse_public_key
 from stayput.errors import RunFailure, StayputError, Unavailable
 from stayput.federation import Federation
 from stayput.session import RunPhase, ScenarioPhase, Session
@@ -185,4 +186,21 @@ def test_the_release_is_verified_offline_by_anybody_with_the_member_list(tmp_pat
         with pytest.raises(StayputError):
             Result(bent, federation.members)
     assert documents.digest(result.verify().scenario) == world.scenario
+    federation.close()
+
+
+def test_a_checker_with_a_subgroup_key_answers_as_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        identity, "draw_paillier_key", lambda bits, **_: PrivateKey.generate_subgroup(bits)
+    )
+    world = make_world(tmp_path, Weather(0, loss=0, death=0))
+    federation = world.federation
+    order(federation, world.scenario, "by_colour", 1)
+    federation.settle()
+    (run,) = world.verify_promises().runs
+    assert_right(federation.client.wait_for(run, timeout=0))
+    key = parse_public_key(federation.members["office"].paillier_modulus)
+    assert key.randomness is Randomness.SUBGROUP
     federation.close()
