@@ -225,7 +225,7 @@ def our_lines(private: PrivateKey, subgroup: PrivateKey) -> list[Line]:
 
 def around(private: PrivateKey) -> Line:
     """What comes with encrypted sums besides, under the default key."""
-    public, count = private.public, 128
+    public, count = private.public, 1024
     layout = layout_of(private, count)
     residues = random_residues(layout)
     packed = packing.pack(residues, layout)
