@@ -29,12 +29,21 @@ FORMATS = {".parquet": "parquet", ".csv": "csv", ".sqlite": "sqlite", ".db": "sq
 """Formats of sources by suffix."""
 
 
+MIN_RETENTION_DAYS = 1096
+"""Three years, a leap day in them: who asks what was computed gets an answer for so long."""
+
+
 @dataclasses.dataclass(frozen=True)
 class CoordinatorSettings:
     """Section ``[coordinator]``."""
 
     run_timeout_seconds: int = 600
     """A run without any progress for this long is failed, so that nobody waits for ever."""
+
+    retention_days: int = 0
+    """What stands beside the log about the runs of a scenario (orders, verdicts, encrypted results)
+    is erased so many days after the scenario has expired; 0 for never.  No fewer than
+    :data:`MIN_RETENTION_DAYS`.  Entries of the log are never erased."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +95,15 @@ def load_settings(home: Path) -> Settings:
         raise ConfigurationError(f"cannot read {FILE_NAME}: {error}") from None
     _refuse_unknown(raw, [field.name for field in dataclasses.fields(Settings)], "")
     sources = _sources(raw.get("sources", {}), home)
+    coordinator = _section(CoordinatorSettings, raw, "coordinator")
+    if 0 < coordinator.retention_days < MIN_RETENTION_DAYS:
+        raise ConfigurationError(
+            f"coordinator.retention_days in {FILE_NAME} is {coordinator.retention_days}: what was "
+            f"computed is answered for at least three years",
+            hint=f"write {MIN_RETENTION_DAYS} or more, or 0 to erase nothing",
+        )
     return Settings(
-        coordinator=_section(CoordinatorSettings, raw, "coordinator"),
+        coordinator=coordinator,
         staging=_section(StagingSettings, raw, "staging"),
         review=_section(OutputFloor, raw, "review"),
         sources=sources,

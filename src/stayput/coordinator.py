@@ -85,6 +85,8 @@ from stayput.store.journal import Documents, Journal
 
 S = TypeVar("S", bound=Step)
 
+DAY = 86400
+
 _PROMPTS = (ScenarioReviewed, Contributed)
 """Steps after which it may be the coordinator's turn."""
 
@@ -99,6 +101,8 @@ class Coordinator:
         folder: where the log is, apart from everything else.
         clock: Unix seconds.
         run_timeout: seconds without progress after which a run is failed.
+        retention_days: days after a scenario has expired when what stands beside the log about its
+            runs is erased; 0 for never.  The floor is :mod:`stayput.config`'s.
 
     Raises:
         VerificationError: the folder does not hold the log that its checkpoint was signed for.
@@ -115,6 +119,7 @@ class Coordinator:
         clock: Callable[[], int],
         *,
         run_timeout: int = 600,
+        retention_days: int = 0,
     ) -> None:
         if journal.read(0, 1):
             raise ConfigurationError(
@@ -126,6 +131,8 @@ class Coordinator:
         self._journal = journal
         self._clock = clock
         self._run_timeout = run_timeout
+        self._retention = retention_days * DAY
+        self._next_erasure = 0
         self._lock = threading.Lock()
         self._sums: dict[tuple[bytes, Round], _RunningSum] = {}
         self._progress: dict[bytes, int] = {}
@@ -360,8 +367,23 @@ class Coordinator:
                     self._fail(run, FailureReason.TIMED_OUT, now)
             self.log.tend()
             self._erase_ended()
+            self._erase_expired(now)
             if self._interrupted:
                 self._carry_out()
+
+    def _erase_expired(self, now: int) -> None:
+        """Once a day: what was kept long enough. No entry of the log is ever erased.
+
+        The time counts from the expiry of the scenario: none of its runs was ordered later.
+        """
+        if not self._retention or now < self._next_erasure:
+            return
+        self._next_erasure = now + DAY
+        for run, state in self._session.runs.items():
+            expired = self._session.scenario_of(run).proposed.valid_until
+            if state.over and now > expired + self._retention:
+                for kind in ("order", "verdict", "result"):
+                    self._journal.forget(kind, run)
 
     def _fail(self, run: bytes, reason: FailureReason, now: int) -> None:
         self._say(RunFailed(run, self.members.coordinator.name, reason, now))

@@ -217,6 +217,7 @@ def opened_coordinator(home: Path, identity: Identity, members: Members) -> Iter
             home / "log",
             clock,
             run_timeout=settings.run_timeout_seconds,
+            retention_days=settings.retention_days,
         )
         with contextlib.closing(core):
             yield core

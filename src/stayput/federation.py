@@ -126,12 +126,14 @@ class Federation:
         coordinator: str = "coordinator",
         auditors: tuple[str, ...] = (),
         run_timeout: int = 600,
+        retention_days: int = 0,
         budgets: Sequence[Budget] = (),
     ) -> None:
         self.root = root
         self.clock = clock
         self.sources = sources
         self.run_timeout = run_timeout
+        self.retention_days = retention_days
         self.budgets = tuple(budgets)
         self._stager = stager
         roles = {
@@ -194,6 +196,7 @@ class Federation:
             self.root / self.coordinator_name / "log",
             self.clock,
             run_timeout=self.run_timeout,
+            retention_days=self.retention_days,
         )
         self._started = True
         return self.coordinator

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 
 import pytest
+from audit.logs import Log
+from parties import Party
 
-from stayput.errors import NotFound, VerificationError
+from stayput.errors import NotFound, StayputError, VerificationError
+from stayput.replica import Replica
 from stayput.store.journal import Journal, MemoryMirror
 
 
@@ -93,3 +97,35 @@ def test_a_memory_mirror_has_no_gaps_either() -> None:
     with pytest.raises(VerificationError):
         mirror.append(3, (b"d",), b"checkpoint 4")
     assert tuple(mirror.entries()) == (b"a", b"b")
+
+
+# --- every byte of a party's own copy -------------------------------------------------------------
+
+
+def test_a_flipped_byte_changes_nothing_or_is_found_and_the_file_named(
+    consortium: Party, tmp_path: Path
+) -> None:
+    """A database has bytes that mean nothing; no flip makes a party believe another log."""
+    log = Log(consortium)
+    log.run(log.sealed())
+    path = tmp_path / "journal.db"
+    with contextlib.closing(Journal(path)) as journal:
+        journal.append(0, tuple(log.entries), log.note(holders=[]))
+    sound = path.read_bytes()
+    said = []
+    for position in range(0, len(sound), 331):
+        bent = bytearray(sound)
+        bent[position] ^= 1 << (position % 8)
+        path.write_bytes(bent)
+        try:
+            with contextlib.closing(Journal(path)) as journal:
+                replica = Replica(consortium.members, journal)
+        except StayputError as error:
+            said.append(error.message + error.hint)
+        else:
+            assert replica.entries == log.entries, position
+            assert replica.checkpoint == log.note(holders=[]), position
+        for left in tmp_path.glob("journal.db-*"):
+            left.unlink()
+    assert len(said) > 50
+    assert all("journal.db" in one for one in said)
