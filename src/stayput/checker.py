@@ -35,6 +35,7 @@ from stayput.disclosure import (
     verify_counts,
     verify_values,
 )
+from stayput.disclosure.verdict import recall_reasons
 from stayput.encryption import Context
 from stayput.errors import (
     InvalidInput,
@@ -47,6 +48,7 @@ from stayput.errors import (
 from stayput.finishing import finish
 from stayput.identity import Identity
 from stayput.link import CoordinatorLink
+from stayput.padding import padded, widths
 from stayput.plans import (
     RunPlan,
     counts_context,
@@ -221,10 +223,8 @@ class Checker:
         Raises:
             NotFound: it was not judged here.
         """
-        verdict = documents.parse(CellVerdict, self._journal.get("verdict", run))
-        found = [Reason(code) for code in self._journal.get("reasons", run)]
-        wide = verdict.measures
-        return [found[i : i + wide] for i in range(0, len(found), wide)]
+        _, _, plan = fetch_plan(self._link, self.replica, run)
+        return recall_reasons(plan.bound.plan, self._journal.get("reasons", run))
 
     def _open_counts(self, run: bytes, plan: RunPlan) -> OpenedCounts:
         """Counts of a run, opened once; again after a restart, since they are never on disk."""
@@ -283,7 +283,7 @@ class Checker:
             salt=self._random(32),
         )
         user = self.replica.members[scenario.data_user]
-        encoded = documents.encode(result)
+        encoded = padded(documents.encode(result), result.table, widths(plan.bound.plan))
         sealed = sealing.seal(user.agreement_key, encoded, seal_info(run))
         released = ResultReleased(
             run=run,

@@ -35,6 +35,7 @@ from stayput.errors import (
 from stayput.identity import Identity
 from stayput.link import CoordinatorLink
 from stayput.membership import Members
+from stayput.padding import unpadded
 from stayput.release import RunOrder, arguments_from, seal_info, sealed_digest
 from stayput.replica import Replica
 from stayput.scenario import ColumnType, Parameter, ParameterValue, Scenario, Statement
@@ -415,7 +416,7 @@ class Client:
             raise _unconfirmed_error(self._unconfirmed(state) or holders)
         then = self.replica.session.members_at(state.entries[0])  # our keys may have rotated since
         key = self.identity.agreement_key_of(then[self.identity.name].agreement_key)
-        result = sealing.unseal(key, sealed, seal_info(run))
+        result = unpadded(sealing.unseal(key, sealed, seal_info(run)))
         bundle = bundle_release(
             self.replica.session,
             self.replica.entries,

@@ -44,6 +44,7 @@ from stayput.sql.formulas import (
 )
 from stayput.sql.tree import Kind
 from stayput.table import (
+    OTHER_TEXT,
     CellState,
     CellType,
     ResultColumn,
@@ -187,6 +188,14 @@ def _measures_needed(plan: Plan, formula: Formula) -> tuple[int, ...]:
         else:
             found |= {plan.values[term.index].support, len(plan.counts) + term.index}
     return tuple(sorted(found))
+
+
+def cell_keys(plan: Plan) -> Iterator[tuple[str, ...]]:
+    """The group keys of each cell as people read them, in order of the cells."""
+    words = {CellState.NULL: "NULL", CellState.OTHER: OTHER_TEXT}
+    for slots in _grid(plan):
+        cells = [_key_cell(d, slot) for d, slot in zip(plan.dimensions, slots, strict=True)]
+        yield tuple(words[cell] if isinstance(cell, CellState) else cell for cell in cells)
 
 
 def _grid(plan: Plan) -> Iterator[tuple[int, ...]]:

@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import json
+import re
 import time
 import zipfile
 from pathlib import Path
@@ -383,6 +384,25 @@ def test_notes_of_a_node(stayput: Stayput, live: Federation) -> None:
 
 
 # --- writing --------------------------------------------------------------------------------------
+
+
+def test_reasons_are_for_the_checkers_own_people(
+    stayput: Stayput, live: Federation, sealed: str
+) -> None:
+    """White pets are few; the data user sees that they are withheld, the checker also why."""
+    run = stayput("run", sealed, "numbers", home=live.root / "asker").err.split()[1]
+    found = stayput("checker", "reasons", run[:12], home=live.root / "office")
+    assert found.code == 0
+    assert re.search(r"white +COUNT\(\*\) +too few", found.out)
+    assert "red" not in found.out
+    every = stayput("checker", "reasons", run, "--all", "--json", home=live.root / "office")
+    rows = json.loads(every.out)
+    assert {"cell": "red", "measure": "COUNT(*)", "reason": "passes"} in rows
+    for other in ("asker", "north"):
+        refused = stayput("checker", "reasons", run[:12], home=live.root / other)
+        assert refused.code == 1
+        assert "only the checker has reasons" in refused.err
+        assert not refused.out
 
 
 def test_every_mistake_of_a_scenario_has_a_place_and_a_hint(stayput: Stayput) -> None:

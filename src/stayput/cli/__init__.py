@@ -28,6 +28,7 @@ import typer
 from stayput import __version__
 from stayput.cli import (
     auditing,
+    checking,
     consortium,
     demonstration,
     history,
@@ -52,7 +53,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for module in (consortium, sources, scenarios, holder, runs, history, auditing, demonstration):
+for module in (
+    consortium,
+    sources,
+    scenarios,
+    holder,
+    runs,
+    checking,
+    history,
+    auditing,
+    demonstration,
+):
     module.register(app)
 
 
@@ -75,6 +86,7 @@ def _stayput(
     Join:              init, card, consortium form, join, members, start
     Have data:         source, pending, report, approve, refuse, revoke, node notes
     Ask:               scenario, rehearse, run, result
+    Check:             checker reasons
     Verify:            verify, log, audit, wire
     """
 

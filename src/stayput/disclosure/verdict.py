@@ -160,6 +160,15 @@ def _formulas(plan: Plan) -> Iterator[Formula]:
         pending += formula.children
 
 
+def recall_reasons(plan: Plan, kept: bytes) -> list[list[Reason]]:
+    """Reasons of a plan, cells × measures, from the bytes that a checker keeps."""
+    found = [Reason(code) for code in kept]
+    if len(found) != plan.cells * plan.measures:
+        raise ValueError("these are the reasons of another plan")
+    wide = plan.measures
+    return [found[i : i + wide] for i in range(0, len(found), wide)]
+
+
 def passes(reasons: Reasons) -> Passes:
     """The bits that leave the checker."""
     return np.asarray(reasons == Reason.PASSES, dtype=np.bool_)

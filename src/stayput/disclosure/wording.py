@@ -1,10 +1,33 @@
-"""The output policy in sentences, for the approval report."""
+"""The output policy in sentences, for the approval report; reasons in words, for the checker."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stayput.disclosure.verdict import Reason
 from stayput.scenario import OutputPolicy, Scenario
+
+_REASONS = {
+    Reason.PASSES: "released",
+    Reason.FEW_ROWS: "too few rows",
+    Reason.FEW_HOLDERS: "too few holders have such rows",
+    Reason.FEW_UNITS: "too few people",
+    Reason.FEW_AT_A_HOLDER: "some holder has some, but too few",
+    Reason.SMALL_REST: "the rows that it leaves out are too few, or of too few holders",
+    Reason.CELL: "the cell is withheld as a whole",
+    Reason.SUPPORT: "the number of its rows is withheld",
+    Reason.DOMINATED: "at some holder few contributors make up most of it",
+    Reason.REST_DOMINATED: "at some holder few contributors make up most of what it leaves out",
+    Reason.ONE_CATEGORY: "nearly everybody of a group is in one category",
+    Reason.FEW_FREEDOM: "too few degrees of freedom",
+    Reason.ALL_EQUAL: "every row has the same value",
+    Reason.DERIVABLE: "with it, a withheld cell would follow from totals",
+}
+
+
+def reason_words(reason: Reason) -> str:
+    """Why something is withheld, in a few words."""
+    return _REASONS.get(reason) or reason.name.lower().replace("_", " ")
 
 
 def policy_sentences(scenario: Scenario) -> Iterator[str]:
