@@ -33,6 +33,23 @@ def test_few_rows_are_withheld_in_a_rehearsal_too() -> None:
     assert all(row["pets"] is None for row in table.to_arrow().to_pylist())
 
 
+def test_a_rehearsal_shows_what_the_noise_does() -> None:
+    """The distance that it tells is that to its own synthetic rows, and as large as was told."""
+    stages: list[str] = []
+    text = TEXT.replace("output: {min_count: 10, min_holders: 3}", NOISE)
+    table = rehearse(text, "by_colour", {"youngest": 3}, rows=1000, progress=stages.append)
+    assert (table.synthetic, table.noisy) == (True, True)
+    told = [stage for stage in stages if stage.startswith("noise moved")]
+    assert [line.split()[2] for line in told] == ["pets", "mean", "sd"]
+    (error,) = [column.error for column in table.columns if column.name == "pets"]
+    most = float(told[0].split(", by ")[1].split()[0])
+    assert 0 <= most < 3 * int(error)
+    assert float(told[2].split(", by ")[1].split()[0]) > 0, "exact would be as if without noise"
+
+
+NOISE = "privacy: {mechanism: gaussian, rho: 0.1}"
+
+
 @pytest.mark.parametrize(
     ("statement", "parameters"),
     [("nothing", {}), ("by_colour", {}), ("by_colour", {"youngest": 11}), ("numbers", {"x": 1})],

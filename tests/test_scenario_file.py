@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 
 from stayput.disclosure import defaults
 from stayput.errors import ScenarioError
-from stayput.scenario import ColumnRole, ColumnType, Dominance, Grade, Limits, Outside, Scenario
+from stayput.scenario import (
+    ColumnRole,
+    ColumnType,
+    Dominance,
+    Grade,
+    Limits,
+    NoiseMechanism,
+    OutputPolicy,
+    Outside,
+    Privacy,
+    Scenario,
+)
 from stayput.scenario_file import (
     check_scenario_file,
     parse_scenario_file,
@@ -27,6 +38,7 @@ DEMO = ROOT / "src" / "stayput" / "demo_data" / "nyc-delays.yaml"
 EXAMPLES = sorted((ROOT / "deploy" / "examples").glob("*.yaml"))
 NONCE = bytes(range(16))
 USUAL = defaults.policy()
+GEOMETRIC, GAUSSIAN = NoiseMechanism.GEOMETRIC, NoiseMechanism.GAUSSIAN
 
 GOOD = """\
 scenario: small
@@ -499,3 +511,93 @@ def test_tables_alone() -> None:
     assert caught.value.where == "title"
     with pytest.raises(ScenarioError, match="nested too deeply"):
         parse_tables("[" * 50)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("{mechanism: geometric, epsilon: 0.5}", Privacy(GEOMETRIC, epsilon=500_000_000)),
+        ("{mechanism: laplace, epsilon: 0.5}", None),
+        ("{mechanism: gaussian, rho: 0.05, unit: row}", Privacy(GAUSSIAN, rho=50_000_000)),
+        (
+            "{mechanism: gaussian, epsilon: 1, delta: 1e-9}",
+            Privacy(GAUSSIAN, epsilon=10**9, delta=10**9),
+        ),
+        (
+            "{mechanism: gaussian, epsilon: 1, delta: 0.000001}",
+            Privacy(GAUSSIAN, epsilon=10**9, delta=10**12),
+        ),
+        ("{mechanism: geometric, epsilon: 0.0001}", Privacy(GEOMETRIC, epsilon=10**5)),
+    ],
+)
+def test_noise_is_declared(written: str, expected: Privacy | None) -> None:
+    text = GOOD + f"privacy: {written}\n"
+    if expected is None:
+        assert "did you mean geometric" in only(text).hint
+        return
+    scenario = parse_scenario_file(text, nonce=NONCE)
+    assert scenario.output == OutputPolicy(10, 3, privacy=expected)
+
+
+@pytest.mark.parametrize(
+    ("written", "where", "message"),
+    [
+        ("{mechanism: geometric, epsilon: 0}", "privacy.epsilon", "outside 0.0001 to 10"),
+        ("{mechanism: geometric, epsilon: -1}", "privacy.epsilon", "outside"),
+        ("{mechanism: geometric, epsilon: 10.1}", "privacy.epsilon", "outside"),
+        ("{mechanism: geometric, epsilon: 0.00001}", "privacy.epsilon", "outside"),
+        ("{mechanism: geometric, epsilon: 1000000000000000000}", "privacy.epsilon", "too large"),
+        ("{mechanism: geometric, epsilon: 0.0000000001}", "privacy.epsilon", "decimals"),
+        ("{mechanism: geometric, epsilon: .inf}", "privacy.epsilon", "expected a number"),
+        ("{mechanism: geometric, epsilon: .nan}", "privacy.epsilon", "expected a number"),
+        ("{mechanism: geometric, epsilon: inf}", "privacy.epsilon", "expected a number"),
+        ("{mechanism: geometric, epsilon: 1e2}", "privacy.epsilon", "expected a number"),
+        ("{mechanism: geometric, epsilon: '1'}", "privacy.epsilon", "quoted"),
+        ("{mechanism: gaussian, rho: 0}", "privacy.rho", "outside"),
+        ("{mechanism: gaussian, rho: 11}", "privacy.rho", "outside"),
+        ("{mechanism: gaussian, epsilon: 1, delta: 0}", "privacy.delta", "outside"),
+        ("{mechanism: gaussian, epsilon: 1, delta: 0.1}", "privacy.delta", "outside"),
+        ("{mechanism: gaussian, epsilon: 1, delta: 1e-19}", "privacy.delta", "expected a number"),
+        ("{mechanism: gaussian, epsilon: 1}", "privacy", "rho or epsilon and delta"),
+        ("{mechanism: gaussian, rho: 1, delta: 1e-9}", "privacy", "rho or epsilon and delta"),
+        ("{mechanism: geometric, rho: 1}", "privacy", "declared by epsilon"),
+        ("{mechanism: geometric}", "privacy", "declared by epsilon"),
+        ("{epsilon: 1}", "privacy", "mechanism is missing"),
+        ("{mechanism: uniform, epsilon: 1}", "privacy.mechanism", "not known here"),
+        ("{mechanism: geometric, epsilon: 1, scale: 0}", "privacy.scale", "unknown key"),
+        ("{mechanism: geometric, epsilon: 1, max_rows_per_unit: 2}", "privacy", "1 where the unit"),
+        ("{mechanism: geometric, epsilon: 1, unit: age}", "privacy", "max_rows_per_unit is miss"),
+        (
+            "{mechanism: geometric, epsilon: 1, unit: row, max_rows_per_unit: 0}",
+            "privacy.max_rows_per_unit",
+            "outside",
+        ),
+    ],
+)
+def test_noise_that_hides_nobody_or_everything_is_refused(
+    written: str, where: str, message: str
+) -> None:
+    error = only(GOOD + f"privacy: {written}\n")
+    assert error.where == where
+    assert message in str(error)
+    if where in ("privacy.epsilon", "privacy.delta", "privacy.rho"):
+        assert error.hint, "what to write instead"
+
+
+def test_a_unit_that_the_table_does_not_declare() -> None:
+    text = GOOD + "privacy: {mechanism: gaussian, rho: 1, unit: who, max_rows_per_unit: 3}\n"
+    assert "its unit is not who" in str(only(text))
+
+
+@pytest.mark.parametrize(
+    "rule",
+    ["dominance: {p_percent: 10}", "group_percent: 90", "zeros: release", "rounding: 5",
+     "min_freedom: 10", "min_count_per_holder: 5"],
+)  # fmt: skip
+def test_a_rule_that_needs_exact_numbers_is_not_promised_beside_noise(rule: str) -> None:
+    noise = "privacy: {mechanism: gaussian, rho: 0.05}\n"
+    error = only(GOOD + noise + f"output: {{{rule}}}\n")
+    assert "not evaluated where holders add noise" in str(error)
+    assert error.where == "output." + rule.split(":")[0]
+    text = GOOD + noise + "output: {min_count: 50, min_holders: 2}\n"
+    assert parse_scenario_file(text, nonce=NONCE).output.min_count == 50

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -131,6 +132,49 @@ def _column(term: Term, rows: pa.Table) -> npt.NDArray[np.float64]:
         return np.array([float(value) for value in values])
     level = term.name.partition("=")[2]
     return np.array([float(value is True or value == level) for value in values])
+
+
+@dataclasses.dataclass(frozen=True)
+class Moved:
+    """How far noise moved the released cells of one output column."""
+
+    output: str
+    cells: int
+    median: float
+    most: float
+
+    def __str__(self) -> str:
+        return (
+            f"noise moved {self.output} by {self.median:.4g} in the middle of {self.cells} cells, "
+            f"by {self.most:.4g} at most"
+        )
+
+
+def noise_in(
+    table: ResultTable,
+    statement: Statement,
+    arguments: Mapping[str, ParameterValue],
+    files: Files,
+) -> tuple[Moved, ...]:
+    """A noisy table against DuckDB's exact answer on the pooled Parquet files."""
+    pooled = _pooled_answer(table, statement, arguments, files, ())
+    keys = [index for index, column in enumerate(table.columns) if column.key]
+    found = []
+    for index, column in enumerate(table.columns):
+        if column.key:
+            continue
+        # Of a group without rows counts are 0, and everything else is NULL.
+        nothing = [None if column.type is CellType.FLOAT else 0] * len(table.columns)
+        distances = []
+        for row in table.rows():
+            released: Any = row[index]
+            exact = (pooled.get(tuple(row[key] for key in keys)) or nothing)[index]
+            if released is not None and released is not WITHHELD and exact is not None:
+                distances.append(abs(float(released) - float(exact)))
+        if distances:
+            middle = statistics.median(distances)
+            found.append(Moved(column.name, len(distances), middle, max(distances)))
+    return tuple(found)
 
 
 class _Cells:

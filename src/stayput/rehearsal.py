@@ -3,7 +3,8 @@
 The author of a scenario sees what would come out: the real pipeline (review, seal, staging
 processes, masks, encryption, two rounds, output checking, release, verification) with throw-away
 identities in a temporary folder, on rows drawn at random inside the table contract.  No holder and
-no network takes part; the result says that it is synthetic.
+no network takes part; the result says that it is synthetic.  Of a scenario with noise it says how
+far the noise moved the numbers, which only synthetic rows may show.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ import numpy as np
 from pyarrow import parquet
 
 from stayput.engines.source import SourceSpec
+from stayput.errors import InvalidInput
 from stayput.federation import Federation
 from stayput.node import Stager
+from stayput.pooled import noise_in
+from stayput.privacy import Budget, run_cost
+from stayput.release import CheckedResult
 from stayput.scenario import ParameterValue, Scenario
 from stayput.scenario_file import parse_scenario_file
 from stayput.staging import StagingPool
@@ -51,10 +56,17 @@ def rehearse(
 
     Raises:
         ScenarioError: a mistake in the text.
-        InvalidInput: statement or parameters are not of the scenario.
+        InvalidInput: statement or parameters are not of the scenario, or the table contracts allow
+            fewer rows.
         RunFailure: the run ended without a result.
     """
     scenario = parse_scenario_file(text, nonce=secrets.token_bytes(16))
+    most = min(table.max_rows for table in scenario.tables)
+    if rows > most:
+        raise InvalidInput(
+            f"a table of the scenario has at most {most} rows, not {rows}",
+            hint=f"rehearse with --rows {most} or fewer",
+        )
     with tempfile.TemporaryDirectory(prefix="stayput-rehearsal-") as folder:
         root = Path(folder)
         progress(f"drawing {rows} synthetic rows for each of {len(scenario.holders)} holders")
@@ -65,9 +77,12 @@ def rehearse(
         try:
             federation = _federation(root / "parties", scenario, sources, pools)
             try:
-                return _run(federation, text, statement, parameters, progress)
+                checked = _run(federation, text, statement, parameters, progress)
             finally:
                 federation.close()
+            if checked.table.noisy:
+                _tell_of_noise(scenario, checked, sources, progress)
+            return dataclasses.replace(checked.table, synthetic=True)
         finally:
             for pool in pools.values():
                 pool.close()
@@ -109,6 +124,7 @@ def _federation(
         stager=lambda name: pools[name],
         clock=lambda: int(time.time()) + offset,
         paillier_bits=REHEARSAL_BITS,
+        budgets=_budgets(scenario),
     )
 
 
@@ -118,7 +134,7 @@ def _run(
     statement: str,
     parameters: Mapping[str, ParameterValue],
     progress: Callable[[str], None],
-) -> ResultTable:
+) -> CheckedResult:
     client = federation.client
     digest = client.propose(text)
     scenario = client.scenario(digest)
@@ -126,5 +142,29 @@ def _run(
     progress("reviewed, approved and sealed by throw-away identities")
     run = client.run(digest, statement, **parameters)
     federation.settle()
-    result = run.wait(timeout=0, progress=progress)
-    return dataclasses.replace(result.checked.result.table, synthetic=True)
+    return run.wait(timeout=0, progress=progress).checked.result
+
+
+def _tell_of_noise(
+    scenario: Scenario,
+    checked: CheckedResult,
+    sources: Mapping[str, Mapping[str, SourceSpec]],
+    progress: Callable[[str], None],
+) -> None:
+    """Against the exact answer, which nobody but a rehearsal has."""
+    statement = scenario.statement(checked.statement)
+    files = {
+        table.name: [Path(held[table.name].path) for held in sources.values()]
+        for table in scenario.tables
+    }
+    arguments = {argument.name: argument.value for argument in checked.arguments}
+    for moved in noise_in(checked.table, statement, arguments, files):
+        progress(str(moved))
+
+
+def _budgets(scenario: Scenario) -> tuple[Budget, ...]:
+    """Enough for the one run of a rehearsal: it is nobody's data."""
+    privacy = scenario.output.privacy
+    if privacy is None:
+        return ()
+    return tuple(Budget(t.name, run_cost(privacy), (t.name,)) for t in scenario.tables)

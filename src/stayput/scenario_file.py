@@ -420,7 +420,9 @@ class _Reader:
         """In a tuple, since a scenario without noise is no mistake."""
         before = len(self.errors)
         fields = self._mapping(node, where, _PRIVACY_KEYS, ["mechanism"])
-        mechanism = self._of(fields, "mechanism", lambda n, w: self._word(n, w, NoiseMechanism))
+        mechanism = self._of(
+            fields, "mechanism", lambda n, w: self._word(n, w, NoiseMechanism), where
+        )
         costs = {
             "epsilon": (9, MIN_EPSILON, MAX_EPSILON),
             "rho": (9, MIN_RHO, MAX_RHO),
@@ -1305,7 +1307,8 @@ _SYNONYMS = {
     "enum": "level", "category": "level", "levels": "level", "error": "refuse",
     "reject": "refuse", "clamp": "clip", "secret": "sensitive", "private": "sensitive",
     "confidential": "sensitive", "open": "public", "group": "key", "value": "measure",
-    "where": "filter", "id": "identifier",
+    "where": "filter", "laplace": "geometric", "discrete_laplace": "geometric",
+    "discrete_gaussian": "gaussian", "normal": "gaussian", "id": "identifier",
     "linear": "ols", "lm": "ols", "regression": "ols",
 }  # fmt: skip
 

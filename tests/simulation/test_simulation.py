@@ -22,10 +22,18 @@ from stayput.client import Result
 from stayput.crypto.paillier import PrivateKey, Randomness, parse_public_key
 from stayput.errors import RunFailure, StayputError, Unavailable
 from stayput.federation import Federation
+from stayput.privacy import Budget
 from stayput.session import RunPhase, ScenarioPhase, Session
 from stayput.steps import Contributed, FailureReason, ResultReleased
 
 START = 1_790_000_000
+
+NOISY = pets.TEXT.replace(
+    "output: {min_count: 10, min_holders: 3}", "privacy: {mechanism: gaussian, rho: 0.5}"
+)
+RHO = 10**12 // 2
+BUDGETS = (Budget("pets", 4 * RHO, ("pets",)),)
+"""Four runs of :data:`NOISY` at each holder."""
 
 
 @dataclasses.dataclass
@@ -63,7 +71,9 @@ class World:
         return report.session
 
 
-def make_world(root: Path, weather: Weather, clock: Clock | None = None) -> World:
+def make_world(
+    root: Path, weather: Weather, clock: Clock | None = None, text: str = pets.TEXT
+) -> World:
     stagers = {holder: pets.TableStager(pets.rows_of(holder)) for holder in pets.HOLDERS}
     loss, death = weather.loss, weather.death
     weather.calm()
@@ -78,8 +88,9 @@ def make_world(root: Path, weather: Weather, clock: Clock | None = None) -> Worl
         stager=lambda name: stagers[name],
         clock=clock or Clock(),
         paillier_bits=2048,
+        budgets=BUDGETS if text is NOISY else (),
     )
-    scenario = federation.client.propose(pets.TEXT)
+    scenario = federation.client.propose(text)
     federation.approve(federation.client.scenario(scenario))
     assert federation.client.state(scenario).phase is ScenarioPhase.SEALED
     weather.loss, weather.death = loss, death
@@ -151,6 +162,47 @@ def storm(tmp_path: Path, seed: int, moments: int, monkeypatch: pytest.MonkeyPat
             assert_right(federation.client.wait_for(run, timeout=0))
         else:
             assert state.failure in (FailureReason.STATE_LOST, FailureReason.TIMED_OUT)
+    federation.close()
+
+
+def test_noise_in_bad_weather(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is lost, repeated and killed: every run is paid once, at most four are, and what a
+    node has stored of a run never changes."""
+    weather = Weather(7)
+    world = make_world(tmp_path, weather, text=NOISY)
+    federation = world.federation
+    with deadly_disk(weather, monkeypatch):
+        for moment in range(150):
+            if moment % 30 == 0:
+                try:
+                    order(federation, world.scenario, "numbers", 0)
+                except Unavailable:
+                    pass
+                except Death:
+                    federation.revive_client()
+            federation.some_moment()
+            with monkeypatch.context() as calm:
+                calm.setattr(weather, "death", 0.0)
+                for name in federation.holders:
+                    ledger = federation._ledgers[name]
+                    spent = ledger.spent("pets")
+                    assert spent == RHO * ledger.charged(world.scenario) <= 4 * RHO
+    weather.calm()
+    federation.settle()
+    for _ in range(5):
+        order(federation, world.scenario, "numbers", 0)
+        federation.settle()
+    session = world.verify_promises()
+    released = [run for run in session.runs.values() if run.phase is RunPhase.RELEASED]
+    assert 0 < len(released) <= 4
+    spent_by_all = [federation._ledgers[name].spent("pets") for name in federation.holders]
+    assert max(spent_by_all) == 4 * RHO, "somebody's is used up"
+    for run in released:
+        table = federation.client.wait_for(run.ordered.run, timeout=0).verify().result.table
+        assert table.noisy
+    failures = {run.failure for run in session.runs.values() if run not in released}
+    assert failures <= {FailureReason.HOLDER_REFUSED, FailureReason.STATE_LOST}
+    assert weather.deaths > 0
     federation.close()
 
 

@@ -402,6 +402,12 @@ class _Planner:
                 "noise is not supported over joins",
                 hint="leave out privacy, or ask one table that all holders have",
             )
+        if self._policy.privacy.unit not in ("", self._contracts[0].unit):
+            raise SqlError(
+                f"{self._contracts[0].name}: its unit is not {self._policy.privacy.unit}, whose "
+                "presence the noise hides",
+                hint="write unit: of the table contract there, or unit: row",
+            )
         try:
             return noise_of(self._policy.privacy, [max(most, 1) for most in contributions])
         except ValueError as error:
