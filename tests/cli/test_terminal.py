@@ -240,6 +240,24 @@ def test_no_terminal_no_wrapping_no_colours(
     assert "\x1b" not in out
 
 
+def test_a_bar_fills_up_on_a_terminal_and_is_one_line_elsewhere(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell = terminal.progress_bar("entries audited")
+    for done in (0, 500_000, 1_000_000):
+        tell(done, 1_000_000)
+    assert capsys.readouterr().err == "entries audited: 1,000,000\n"
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    tell = terminal.progress_bar("entries audited")
+    for done in (0, 500_000, 1_000_000):
+        tell(done, 1_000_000)
+    drawn = capsys.readouterr().err.split("\r")[1:]
+    assert [line.count("#") for line in drawn] == [0, 15, 30]
+    assert all(line.count("#") + line.count(".") == 30 for line in drawn)
+    assert drawn[1].endswith("500,000 of 1,000,000")
+    assert drawn[2].endswith("1,000,000 of 1,000,000\n")
+
+
 def test_a_result_as_people_read_it(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.put_result(TABLE)
     written = capsys.readouterr()

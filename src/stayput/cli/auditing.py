@@ -12,7 +12,7 @@ from stayput.cli.terminal import (
     DEFAULT_HOME,
     AsJson,
     Home,
-    counting,
+    progress_bar,
     put,
     put_json,
     put_table,
@@ -102,7 +102,7 @@ def audit(
         file,
         parse_policy(trusted),
         since=None if since is None else read_file(since),
-        progress=counting("entries audited"),
+        progress=progress_bar("entries audited"),
     )
     if as_json:
         put_json(report.to_json())

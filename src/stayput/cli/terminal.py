@@ -113,6 +113,10 @@ def choose_passphrase(question: str) -> str:
     return passphrase
 
 
+BAR_WIDTH = 30
+"""Characters of a progress bar: what is beside it fits a narrow terminal."""
+
+
 def counting(what: str) -> Callable[[int, int], None]:
     """Progress on stderr: a line that counts where it is a terminal, else one line in the end."""
     typed = sys.stderr.isatty()
@@ -123,6 +127,23 @@ def counting(what: str) -> Callable[[int, int], None]:
             print(f"\r{what}: {done:,} of about {total:,}", end=end, file=sys.stderr, flush=True)
         elif done >= total:
             say(f"{what}: done")
+
+    return tell
+
+
+def progress_bar(what: str) -> Callable[[int, int], None]:
+    """Progress of known length on stderr: a bar on a terminal, else one line in the end."""
+    typed = sys.stderr.isatty()
+
+    def tell(done: int, total: int) -> None:
+        if typed:
+            filled = BAR_WIDTH * done // max(total, 1)
+            drawn = "#" * filled + "." * (BAR_WIDTH - filled)
+            end = "\n" if done >= total else ""
+            line = f"\r{what} [{drawn}] {done:,} of {total:,}"
+            print(line, end=end, file=sys.stderr, flush=True)
+        elif done >= total:
+            say(f"{what}: {total:,}")
 
     return tell
 
