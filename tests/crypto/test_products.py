@@ -86,32 +86,33 @@ def test_many_equal_contributors(private_key: PrivateKey, contributors: int) -> 
 @few
 @given(
     st.sampled_from(WIDTHS),
-    st.integers(1, 32_768) | st.sampled_from([1, 127, 128, 129, 32_767, 32_768]),
+    st.integers(1, 65_536) | st.sampled_from([1, 2, 255, 256, 257, 512, 65_535, 65_536]),
     st.data(),
 )
 def test_sums_of_up_to_65536_masked_contributors(
-    private_key: PrivateKey, width: int, pairs: int, data: st.DataObject
+    private_key: PrivateKey, width: int, contributors: int, data: st.DataObject
 ) -> None:
-    """``pairs`` contributors give x + r and as many y - r, in every slot as large as it may be.
+    """All but one give x + r, and that one y minus all their r.
 
-    A vector taken k times is what k contributors make of it, so this costs two encryptions.
+    A vector taken k times is what k contributors make of it, so this costs two encryptions.  In the
+    first slot r = -1: with x = 0 it is full for all, which is the worst that guard bits must hold.
     """
-    public, contributors = private_key.public, 2 * pairs
+    public, modulus, others = private_key.public, 1 << width, contributors - 1
     bound = ((1 << (width - 1)) - 1) // contributors
     value = st.sampled_from([0, 1, -1, bound, -bound]) | st.integers(-bound, bound)
-    vector = st.lists(value, min_size=30, max_size=30)  # two plaintexts, or more
-    xs, ys = data.draw(vector), data.draw(vector)
+    vector = st.lists(value, min_size=29, max_size=29)  # two plaintexts, or more
+    xs, ys = [0, *data.draw(vector)], [bound, *data.draw(vector)]
     layout = layout_for(public.plaintext_bits, width, contributors, 30)
-    half = 1 << (width - 1)
-    rs = [half - 1, *(secrets.randbelow(2 * half) - half for _ in xs[1:])]
+    rs = [-1, *(secrets.randbelow(modulus) for _ in xs[1:])]
     accumulator = Accumulator(public, layout.ciphertexts)
-    for values, masks in ((xs, rs), (ys, [-r for r in rs])):
-        masked = [(v + r + half) % (2 * half) - half for v, r in zip(values, masks, strict=True)]
+    for values, factor, times in ((xs, 1, others), (ys, -others, 1)):
+        residues = [(v + factor * r) % modulus for v, r in zip(values, rs, strict=True)]
+        masked = [v - modulus if v >= modulus // 2 else v for v in residues]
         packed = pack(residues_from(masked, layout), layout)
         part = parse_ciphertexts(encrypt(public, packed), public, layout.ciphertexts)
-        accumulator.add(scale(part, [pairs] * layout.ciphertexts))
+        accumulator.add(scale(part, [times] * layout.ciphertexts))
     opened = values_from(unpack(decrypt(private_key, accumulator.total()), layout), layout)
-    assert opened == [pairs * (x + y) for x, y in zip(xs, ys, strict=True)]
+    assert opened == [others * x + y for x, y in zip(xs, ys, strict=True)]
 
 
 # --- re-randomising -------------------------------------------------------------------------------
@@ -166,6 +167,8 @@ def test_foreign_and_altered_vectors_have_no_proof(private_key: PrivateKey) -> N
     data, proof = encrypt_with_proof(public, [1, 2, 3], b"ewr")
     vector = parse_ciphertexts(data, public, 3)
     one, two, three = vector.numbers
+    pool = ResiduePool(public)
+    pool.fill(3)
     malleated = {
         "replayed under another name": (vector, b"jfk"),
         "one added": (vector_of(public, [one * (1 + public.modulus) % square, two, three]), b"ewr"),
@@ -173,6 +176,7 @@ def test_foreign_and_altered_vectors_have_no_proof(private_key: PrivateKey) -> N
         "cut": (vector_of(public, [one, two]), b"ewr"),
         "squared": (vector_of(public, [u * u % square for u in vector.numbers]), b"ewr"),
         "inverted": (scale(vector, [-1, 1, 1]), b"ewr"),
+        "re-randomised": (pool.rerandomise(vector), b"ewr"),
     }
     for forged, binding in malleated.values():
         with pytest.raises(VerificationError, match="know"):
