@@ -87,6 +87,8 @@ def test_everybody_joins_the_same_list(
         assert load_members(homes[name]).digest.hex() == digest
     shown = stayput("members", home=homes["alpha"])
     assert "desk" in shown.out
+    assert "2048 bits, safe-primes" in next(x for x in shown.out.splitlines() if "office" in x)
+    assert shown.out.count("bits") == 1
     assert digest[:4] + " " + digest[4:8] in shown.out
     assert load_identity(homes["beta"]).address == "127.0.0.1:7443"
 

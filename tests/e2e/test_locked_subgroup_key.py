@@ -47,6 +47,7 @@ def test_a_locked_subgroup_key_opens_the_sums_of_a_run(
         made.verify_result(result)
         key = made.members["office"].paillier_modulus
         assert len(key) == 1 + 2 * 3072 // 8  # a zero byte, the modulus, its h
+        assert "3072 bits, subgroup" in made.cli("north", "members").stdout
         assert lock.is_locked((made.home("office") / "paillier.key").read_bytes())
         files = (one for one in made.root.rglob("*") if one.is_file())
         assert not [one for one in files if PASSPHRASE.encode() in one.read_bytes()]

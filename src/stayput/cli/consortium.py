@@ -32,6 +32,7 @@ from stayput.errors import ConfigurationError, InvalidInput
 
 if TYPE_CHECKING:
     from stayput.membership import Members
+    from stayput.steps import Member
 
 
 class RoleName(enum.StrEnum):
@@ -335,6 +336,17 @@ def _compare_predecessor(listed: Members, folder: Path | None) -> None:
         say("(`stayput log show`) and ask the others before you join.")
 
 
+def _opens_with(member: Member) -> str:
+    """Length and kind of a checker's Paillier key; nothing of others."""
+    from stayput.crypto.paillier import parse_public_key
+
+    if not member.paillier_modulus:
+        return ""
+    key = parse_public_key(member.paillier_modulus)
+    kind = KeyKind.SAFE if key.subgroup is None else KeyKind.SUBGROUP
+    return f"{key.bits} bits, {kind.value}"
+
+
 def _put_members(listed: Members, *, as_json: bool = False) -> None:
     from stayput.crypto.signing import fingerprint
 
@@ -348,6 +360,7 @@ def _put_members(listed: Members, *, as_json: bool = False) -> None:
                         "name": member.name,
                         "role": member.role.name.lower(),
                         "key": fingerprint(member.signing_key),
+                        "opens_sums_with": _opens_with(member),
                     }
                     for member in listed
                 ],
@@ -356,7 +369,7 @@ def _put_members(listed: Members, *, as_json: bool = False) -> None:
         return
     put(f"Consortium {listed.consortium}, {len(listed)} members")
     put_table(
-        ("name", "role", "key"),
-        [(m.name, m.role.name.lower(), fingerprint(m.signing_key)) for m in listed],
+        ("name", "role", "key", "opens sums with"),
+        [(m.name, m.role.name.lower(), fingerprint(m.signing_key), _opens_with(m)) for m in listed],
     )
     put(f"Fingerprint  {grouped(listed.digest)}")
