@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import random
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from stayput.engines.snapshots import compare, take
 from stayput.engines.source import SourceSpec
 from stayput.staging import DeletionFacts, Staged, StagingRequest, Swept
 from stayput.staging.process import Ended
@@ -41,7 +43,7 @@ statements:
     parameters: {youngest: {type: integer, min: 0, max: 10}}
   numbers:
     sql: SELECT colour, COUNT(*) AS pets FROM pets GROUP BY colour
-output: {min_count: 10, min_holders: 3}
+output: {min_count: 10, min_holders: 3, min_difference: none}
 """
 
 Row = tuple[str, int, int | None]
@@ -90,8 +92,20 @@ class TableStager:
             )
             if self.rows:
                 connection.executemany("INSERT INTO stayput_source VALUES (?, ?, ?)", self.rows)
-            found: list[tuple[Any, ...]] = connection.execute(request.sql).fetchall()
-        return dataclasses.replace(destroyed(), rows=found)
+
+            def run(sql: str) -> list[tuple[Any, ...]]:
+                return connection.execute(sql).fetchall()
+
+            staged = dataclasses.replace(destroyed(), rows=run(request.sql))
+            if request.lineage is None:
+                return staged
+            shared = compare(connection, request.lineage, request.snapshots, run)
+            kept = take(connection, request.lineage) if request.lineage.take else b""
+        return dataclasses.replace(staged, shared=shared, snapshot=kept)
+
+    def state(self, source: SourceSpec) -> str:
+        del source
+        return hashlib.sha256(repr(self.rows).encode()).hexdigest()
 
 
 def sources(root: Path) -> dict[str, dict[str, SourceSpec]]:

@@ -22,11 +22,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from stayput import documents, encryption
 from stayput.crypto import sealing, signing
 from stayput.crypto.paillier import PrivateKey
+from stayput.differencing.overlap import Overlap
 from stayput.disclosure import (
     OpenedCounts,
+    OpenedOverlap,
     Reason,
     Reasons,
     check_counts,
@@ -34,7 +38,10 @@ from stayput.disclosure import (
     passes,
     verify_counts,
     verify_values,
+    withhold_isolating,
 )
+from stayput.disclosure.isolating import Judged, Pair, isolating
+from stayput.disclosure.opened import overlaps_to_bytes, parse_overlaps
 from stayput.disclosure.verdict import recall_reasons
 from stayput.encryption import Context
 from stayput.errors import (
@@ -50,6 +57,7 @@ from stayput.identity import Identity
 from stayput.link import CoordinatorLink
 from stayput.padding import padded, widths
 from stayput.plans import (
+    Earlier,
     RunPlan,
     counts_context,
     split_counts,
@@ -65,7 +73,7 @@ from stayput.release import (
     sealed_digest,
 )
 from stayput.replica import Replica
-from stayput.runs import fetch_plan, verify_sum
+from stayput.runs import earlier_run, fetch_plan, verify_sum
 from stayput.scenario import Scenario
 from stayput.session import Judge, Release
 from stayput.steps import CountsChecked, FailureReason, ResultReleased, Round, RunFailed
@@ -167,6 +175,7 @@ class Checker:
             scenario, order, plan = fetch_plan(self._link, self.replica, run)
             opened = self._open_counts(run, plan)
             reasons = check_counts(plan.bound.plan, opened, scenario.output)
+            reasons = self._beside_others(plan, opened, reasons)
             reasons, answer = self._beside_earlier(scenario, order, plan, opened, reasons)
             document = cell_verdict(run, passes(reasons), self._random(32))
             checked = CountsChecked(
@@ -180,10 +189,78 @@ class Checker:
                     ("verdict-step", run): step,
                     ("reasons", run): reasons.tobytes(),
                     ("answer", run): answer,
+                    ("overlaps", run): overlaps_to_bytes(opened.overlaps),
                 }
             )
         self.report(f"run {run.hex()[:8]}: counts judged")
         self._link.submit_verdict(step, verdict)
+
+    def _beside_others(self, plan: RunPlan, opened: OpenedCounts, reasons: Reasons) -> Reasons:
+        """The reasons, with counts withheld that isolate rows beside other answers (clause C-7).
+
+        Others are those that the run was compared with, and runs ordered after it that were judged
+        before it: they were compared with it.
+        """
+        if not plan.policy.min_difference:
+            return reasons
+        planned, counts = plan.bound.plan, len(plan.bound.plan.counts)
+        new = Judged(
+            plan.run,
+            plan.bound,
+            np.array(opened.counts, dtype=object),
+            passes(reasons)[:, :counts],
+            plan.policy.min_difference,
+        )
+        asked = {other.earlier.run: other.earlier for other in plan.compared}
+        for state in self.replica.session.runs_after(plan.run):
+            if self._journal.find("overlaps", state.ordered.run) is not None:
+                later = earlier_run(self._link, self.replica, state)
+                if later is not None and later.least:
+                    asked[later.run] = later
+        others = [j for answer in asked.values() if (j := self._judged(answer)) is not None]
+        pairs = {}
+        known = [(plan.run, plan.bound, opened.overlaps)]
+        known += [(o.run, o.bound, self._overlaps(o.run)) for o in others]
+        bounds = {plan.run: plan.bound, **{other.run: other.bound for other in others}}
+        for run, bound, overlaps in known:
+            for beside in overlaps:
+                if beside.run in bounds:
+                    pairs[run, beside.run] = Pair(
+                        Overlap(bound, bounds[beside.run]),
+                        np.array(beside.shared, dtype=object),
+                        np.array(beside.holders, dtype=object),
+                    )
+        found = isolating(
+            new,
+            others,
+            pairs,
+            least=plan.policy.min_difference,
+            min_holders=plan.policy.min_holders,
+        )
+        if opened.close is not None:
+            found |= np.array(opened.close, dtype=object) > 0
+        return withhold_isolating(planned, reasons, found)
+
+    def _judged(self, answer: Earlier) -> Judged | None:
+        """An answer that was judged here and whose run has not failed."""
+        from stayput.disclosure import tables  # noqa: PLC0415
+
+        state = self.replica.session.runs[answer.run]
+        kept = self._journal.find("answer", answer.run)
+        if kept is None or (state.over and not state.released):
+            return None
+        counts, passed = tables.recall_counts(kept)
+        return Judged(
+            answer.run,
+            answer.bound,
+            np.array(counts, dtype=object),
+            np.array(passed, dtype=np.bool_),
+            answer.least,
+        )
+
+    def _overlaps(self, run: bytes) -> list[OpenedOverlap]:
+        kept = self._journal.find("overlaps", run)
+        return [] if kept is None else parse_overlaps(kept)
 
     def _beside_earlier(
         self,
@@ -281,6 +358,7 @@ class Checker:
                 plan.bound.plan, counts, values, kept.tolist(), rounding=scenario.output.rounding
             ),
             salt=self._random(32),
+            compared=plan.comparing,
         )
         user = self.replica.members[scenario.data_user]
         encoded = padded(documents.encode(result), result.table, widths(plan.bound.plan))

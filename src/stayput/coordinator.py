@@ -45,8 +45,9 @@ from stayput.errors import (
 )
 from stayput.link import LogPage
 from stayput.membership import Members
-from stayput.plans import counts_context, plan_run, values_context
+from stayput.plans import Earlier, counts_context, plan_run, values_context
 from stayput.release import CellVerdict, RunOrder, sealed_digest
+from stayput.runs import plan_earlier, runs_beside
 from stayput.scenario import Scenario
 from stayput.sequencer import Sequencer
 from stayput.session import (
@@ -135,6 +136,7 @@ class Coordinator:
         self._next_erasure = 0
         self._lock = threading.Lock()
         self._sums: dict[tuple[bytes, Round], _RunningSum] = {}
+        self._questions: dict[bytes, Earlier | None] = {}
         self._progress: dict[bytes, int] = {}
         self._ended: set[bytes] = set()  # runs whose parts are still to be erased
         self._at_work = False
@@ -345,13 +347,32 @@ class Coordinator:
         state = self._session.runs[run]
         scenario = documents.parse(Scenario, self._journal.get("scenario", state.ordered.scenario))
         order = documents.parse(RunOrder, self._journal.get("order", run + state.ordered.order))
-        planned = plan_run(scenario, order, state.ordered, self.members)
+        known, strangers = runs_beside(self._session, run)
+        earlier = [self._earlier(other) for other in known]
+        planned = plan_run(
+            scenario,
+            order,
+            state.ordered,
+            self.members,
+            [answer for answer in earlier if answer is not None],
+            strangers=bool(strangers),
+        )
         if round is Round.COUNTS:
             return counts_context(planned)
         if state.verdict is None:
             raise NotYet("the counts are not judged yet")
         judged = self._journal.get("verdict", run + state.verdict.verdict)
         return values_context(planned, documents.parse(CellVerdict, judged))
+
+    def _earlier(self, state: RunState) -> Earlier | None:
+        """What a run is compared with, of one before it."""
+        run = state.ordered.run
+        if run not in self._questions:
+            sealed = self._journal.get("scenario", state.ordered.scenario)
+            order = self._journal.get("order", run + state.ordered.order)
+            scenario = documents.parse(Scenario, sealed)
+            self._questions[run] = plan_earlier(scenario, documents.parse(RunOrder, order))
+        return self._questions[run]
 
     def tick(self) -> None:
         """Fail runs in which somebody stayed away too long; do what the disk refused before.

@@ -32,6 +32,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from stayput import documents
+from stayput.beside import LineageOfRun, lineage_of
 from stayput.crypto import signing
 from stayput.crypto.noise import draw_noise
 from stayput.encryption import Context, EncryptedPartial, encrypt
@@ -62,8 +63,9 @@ from stayput.plans import (
     values_vector,
 )
 from stayput.privacy import Budget, budget_for, run_cost
+from stayput.release import RunOrder
 from stayput.replica import Replica
-from stayput.runs import context_of, fetch_plan, fetch_verdict, verify_sum
+from stayput.runs import context_of, fetch_plan, fetch_verdict, runs_beside, verify_sum
 from stayput.scenario import NoiseMechanism, Scenario
 from stayput.session import Contribute, RunPhase, RunState
 from stayput.staging import (
@@ -102,6 +104,8 @@ class Stager(Protocol):
 
     @property
     def sweeps(self) -> Sequence[Swept]: ...
+
+    def state(self, source: SourceSpec) -> str: ...
 
     def stage(self, request: StagingRequest) -> Staged: ...
 
@@ -246,23 +250,35 @@ class Node:
             return False
         fixed = self._ledger.outgoing(run, contribution_name(round))
         if fixed is None:
-            scenario, plan = self._verify_run(run)
+            scenario, order, plan = self._verify_run(run)
+            if round is Round.COUNTS and plan.policy.min_difference and self._owes_earlier(run):
+                return False
             if round is Round.COUNTS:
-                self._prepare_counts(run, scenario, plan)
+                self._prepare_counts(run, scenario, order, plan)
             else:
                 self._prepare_values(run, plan)
         self._verify_consent(self.replica.session.runs[run].ordered.scenario)
         return self._send(instruction)
 
+    def _owes_earlier(self, run: bytes) -> bool:
+        """Whether an open run before this one waits for our counts: it is computed first, so that
+        this one can be compared with it."""
+        return any(
+            other.open_round is Round.COUNTS
+            and self._identity.name in other.ordered.participants
+            and self._ledger.outgoing(other.ordered.run, contribution_name(Round.COUNTS)) is None
+            and self._ledger.outgoing(other.ordered.run, _FAILURE) is None
+            for other in self.replica.session.runs_before(run)
+        )
+
     # --- verifying (clauses N-1 to N-4) -----------------------------------------------------------
 
-    def _verify_run(self, run: bytes) -> tuple[Scenario, RunPlan]:
+    def _verify_run(self, run: bytes) -> tuple[Scenario, RunOrder, RunPlan]:
         self._verify_consent(self.replica.session.runs[run].ordered.scenario)
         try:
-            scenario, _, plan = fetch_plan(self._link, self.replica, run)
+            return fetch_plan(self._link, self.replica, run)
         except (DocumentError, VerificationError, InvalidInput, RuleViolation, NotFound) as error:
             raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
-        return scenario, plan
 
     def _verify_consent(self, scenario: bytes) -> None:
         """This holder approves of it, now: asked before computing, and again before sending."""
@@ -277,13 +293,17 @@ class Node:
 
     # --- round one --------------------------------------------------------------------------------
 
-    def _prepare_counts(self, run: bytes, scenario: Scenario, plan: RunPlan) -> None:
+    def _prepare_counts(
+        self, run: bytes, scenario: Scenario, order: RunOrder, plan: RunPlan
+    ) -> None:
         try:
             self._ledger.charge(scenario.digest, run, self._price(scenario, plan))
         except (RuleViolation, ConfigurationError) as error:
             raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
         self.report(f"run {run.hex()[:8]}: staging {plan.contract.name}")
-        staged = self._stage(run, plan)
+        source = self._source(plan)
+        lineage = self._lineage_of(run, plan, source)
+        staged = self._stage(run, plan, source, lineage)
         facts = self._with_sweep(run, staged.receipt)
         if facts.outcome is not Outcome.DESTROYED:
             raise _Refused(
@@ -293,19 +313,35 @@ class Node:
                 receipt=facts,
             )
         receipt = self._receipt(run, scenario.digest, facts)
+        if lineage is not None and self._stager.state(source) != lineage.state:
+            raise _Refused(
+                FailureReason.STAGING_FAILED,
+                f"the source of {plan.contract.name} changed while it was read",
+                "give a file that nobody writes to",
+                receipt=facts,
+            )
         try:
             partial = assemble(plan.bound.plan, staged.rows)
+            beside = None if lineage is None else lineage.beside(partial.counts, staged.shared)
         except InvalidInput as error:
             raise _Refused(
                 FailureReason.DATA_DO_NOT_FIT, error.message, error.hint, receipt=facts
             ) from None
         context = counts_context(plan)
-        vector = self._noised(plan, counts_vector(plan, partial), counts_noise(plan))
+        vector = self._noised(plan, counts_vector(plan, partial, beside), counts_noise(plan))
         contribution = self._encrypt(context, vector)
+        kept = (
+            None
+            if lineage is None
+            else lineage.kept(
+                partial.counts, staged.snapshot, documents.encode(scenario), documents.encode(order)
+            )
+        )
         self._ledger.store(
             run,
             {_RECEIPT: Outgoing(receipt), contribution_name(Round.COUNTS): contribution},
             partial=partial.to_bytes() if plan.rounds == 2 else None,
+            kept=kept,
         )
         self._owed.add(run)
 
@@ -328,7 +364,23 @@ class Node:
         drawn = draw_noise(scales, gaussian=noise.mechanism is NoiseMechanism.GAUSSIAN)
         return [number + extra for number, extra in zip(vector, drawn, strict=True)]
 
-    def _stage(self, run: bytes, plan: RunPlan) -> Staged:
+    def _lineage_of(self, run: bytes, plan: RunPlan, source: SourceSpec) -> LineageOfRun | None:
+        """What is to be found out beside earlier answers (clause N-8)."""
+        if not plan.policy.min_difference:
+            return None
+        try:
+            return lineage_of(
+                plan,
+                runs_beside(self.replica.session, run)[1],
+                self._ledger.lineages,
+                self._stager.state(source),
+            )
+        except (NotFound, VerificationError, DocumentError, ConfigurationError) as error:
+            raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
+        except InvalidInput as error:
+            raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
+
+    def _source(self, plan: RunPlan) -> SourceSpec:
         try:
             source = self._sources().get(plan.contract.name)
         except ConfigurationError as error:  # the holder's settings, edited since the start
@@ -339,14 +391,21 @@ class Node:
                 f"this holder has declared no source for the table {plan.contract.name!r}",
                 f"stayput source add {plan.contract.name} FILE",
             )
+        return source
+
+    def _stage(
+        self, run: bytes, plan: RunPlan, source: SourceSpec, lineage: LineageOfRun | None
+    ) -> Staged:
         try:
             return self._stager.stage(
                 StagingRequest(
                     source=source,
-                    contract=plan.contract,
-                    columns=plan.bound.plan.columns,
+                    contract=plan.contract if lineage is None else lineage.contract,
+                    columns=plan.bound.plan.columns if lineage is None else lineage.columns,
                     sql=plan.bound.node_sql(),
                     staging_id=run,
+                    lineage=None if lineage is None else lineage.task,
+                    snapshots=() if lineage is None else lineage.snapshots,
                 )
             )
         except SourceRefused as error:

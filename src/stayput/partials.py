@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 
+from stayput.differencing.overlap import Overlap
 from stayput.errors import InvalidInput
 from stayput.sql import OTHER, Dimension, Plan
 
@@ -84,6 +85,28 @@ def assemble(plan: Plan, rows: Iterable[Sequence[EngineValue]]) -> LocalPartial:
         _add(partial.sizes[cell], numbers[counts + values + units :])
     _verify(plan, partial)
     return partial
+
+
+def assemble_overlap(overlap: Overlap, rows: Iterable[Sequence[EngineValue]]) -> list[list[int]]:
+    """Joint cells × pairs: rows that two answers are both about, from the engine's groups.
+
+    Args:
+        rows: keys of the joint grid, then the number of each pair.
+
+    Raises:
+        InvalidInput: a row has another shape.
+    """
+    keys, pairs = len(overlap.dimensions), len(overlap.pairs)
+    found = [[0] * pairs for _ in range(overlap.cells)]
+    slots = [_slots(dimension) for dimension in overlap.dimensions]
+    for row in rows:
+        if len(row) != keys + pairs:
+            raise InvalidInput("the engine returned another number of columns than the plan has")
+        cell = 0
+        for dimension, of, key in zip(overlap.dimensions, slots, row[:keys], strict=True):
+            cell = cell * dimension.slots + of.get(key, dimension.other_slot)
+        _add(found[cell], _integers(row[keys:]))
+    return found
 
 
 def parse_partial(data: bytes, plan: Plan) -> LocalPartial:

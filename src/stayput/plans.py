@@ -14,6 +14,11 @@ of each round binds it.  The vectors of the two rounds are laid out here:
   * whether few contributors make up most of this holder's part of each sum, and of the difference
     of two sums over a part and its whole (:mod:`stayput.disclosure.dominance`);
 
+  at last, if the output policy asks for differences of answers (clause N-8): for each earlier
+  answer that this one is compared with, how many rows both are about and whether this holder has
+  rows in which they differ (:mod:`stayput.differencing.overlap`); and, if a participant answered
+  questions of which not everybody here knows, whether this answer is too close to one of those;
+
 * values: cell by cell, those value measures that the verdict lets through, in the order of the
   plan.
 
@@ -29,20 +34,66 @@ from collections.abc import Sequence
 import numpy as np
 
 from stayput import documents
-from stayput.disclosure import OpenedCounts, dominated
+from stayput.differencing.overlap import Incomparable, Overlap, merged
+from stayput.disclosure import OpenedCounts, OpenedOverlap, dominated
 from stayput.encryption import Context
 from stayput.errors import InvalidInput, RuleViolation
 from stayput.membership import Members
 from stayput.partials import LocalPartial
 from stayput.release import CellVerdict, Passes, RunOrder
-from stayput.scenario import OutputPolicy, Scenario, TableContract
-from stayput.sql import BoundPlan, bind, plan
+from stayput.scenario import OutputPolicy, Scenario, Statement, TableContract
+from stayput.sql import BoundPlan, Plan, bind, plan
 from stayput.steps import Round, RunOrdered
+
+MAX_COMPARED = 100_000
+"""Numbers of round one about earlier answers; an answer that would need more is refused."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Earlier:
+    """An answer about the same table that was ordered before; see :func:`earlier_answer`."""
+
+    run: bytes
+    scenario: bytes
+    contract: TableContract
+    least: int  # ``min_difference`` of its policy
+    min_holders: int
+    bound: BoundPlan
+
+
+def earlier_answer(scenario: Scenario, order: RunOrder) -> Earlier:
+    """What is compared of an earlier run. Raises as :func:`plan_run`."""
+    planned = plan(
+        _statement(scenario, order), scenario.tables, len(scenario.holders), scenario.output
+    )
+    return Earlier(
+        run=order.run,
+        scenario=scenario.digest,
+        contract=_contract(scenario, planned),
+        least=scenario.output.min_difference,
+        min_holders=scenario.output.min_holders,
+        bound=bind(planned, order.parameters()),
+    )
+
+
+def _contract(scenario: Scenario, planned: Plan) -> TableContract:
+    return scenario.table(planned.joined[0] if planned.joined else planned.table)
+
+
+@dataclasses.dataclass(frozen=True)
+class Compared:
+    """An earlier answer beside this one."""
+
+    earlier: Earlier
+    overlap: Overlap
 
 
 @dataclasses.dataclass(frozen=True)
 class RunPlan:
-    """The plan of one run, bound to its order."""
+    """The plan of one run, bound to its order.
+
+    ``reading`` is the contract with the columns that earlier answers read besides.
+    """
 
     run: bytes
     scenario: bytes
@@ -53,33 +104,69 @@ class RunPlan:
     checker_key: bytes
     order: bytes
     salt: bytes = dataclasses.field(repr=False)  # the order's; only parties of the scenario have it
+    compared: tuple[Compared, ...] = ()
+    strangers: bool = False  # a participant answered questions that not everybody here knows
+    reading: TableContract | None = None
 
     @property
     def rounds(self) -> int:
         return self.bound.plan.rounds
 
+    @property
+    def flags(self) -> int:
+        """Numbers of round one that say whether an answer is too close to one of others."""
+        return self.bound.plan.cells * len(self.bound.plan.counts) if self.strangers else 0
 
-def plan_run(scenario: Scenario, order: RunOrder, ordered: RunOrdered, members: Members) -> RunPlan:
-    """The plan of an ordered run (clause N-3).
+    @property
+    def comparing(self) -> int:
+        """Numbers of round one about earlier answers."""
+        return sum(other.overlap.numbers for other in self.compared) + self.flags
 
-    Raises:
-        InvalidInput: statement or arguments are outside what was sealed.
-        RuleViolation: the step in the log does not fit the plan.
-    """
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that this and the earlier answers read."""
+        names = set(self.bound.plan.columns)
+        return tuple(sorted(names.union(*(other.overlap.columns for other in self.compared))))
+
+
+def _statement(scenario: Scenario, order: RunOrder) -> Statement:
     try:
-        statement = scenario.statement(order.statement)
+        return scenario.statement(order.statement)
     except KeyError:
         raise InvalidInput(
             f"the scenario has no statement {order.statement!r}",
             hint="it has: " + ", ".join(s.name for s in scenario.statements),
         ) from None
+
+
+def plan_run(
+    scenario: Scenario,
+    order: RunOrder,
+    ordered: RunOrdered,
+    members: Members,
+    earlier: Sequence[Earlier] = (),
+    *,
+    strangers: bool = False,
+) -> RunPlan:
+    """The plan of an ordered run (clause N-3).
+
+    Args:
+        earlier: answers ordered before, whose questions every participant knows (clause N-8).
+        strangers: there are others, whose questions only some of them know.
+
+    Raises:
+        InvalidInput: statement or arguments are outside what was sealed, or an earlier answer
+            cannot be compared with it.
+        RuleViolation: the step in the log does not fit the plan.
+    """
+    statement = _statement(scenario, order)
     planned = plan(statement, scenario.tables, len(scenario.holders), scenario.output)
     if ordered.rounds != planned.rounds:
         raise RuleViolation("the order names another number of rounds", clause="N-3")
-    return RunPlan(
+    run = RunPlan(
         run=order.run,
         scenario=scenario.digest,
-        contract=scenario.table(planned.table),
+        contract=_contract(scenario, planned),
         policy=scenario.output,
         bound=bind(planned, order.parameters()),
         participants=ordered.participants,
@@ -87,12 +174,51 @@ def plan_run(scenario: Scenario, order: RunOrder, ordered: RunOrdered, members: 
         order=documents.digest(order),
         salt=order.salt,
     )
+    return run if planned.joined else _beside(run, earlier, strangers=strangers)
 
 
-def counts_context(run: RunPlan) -> Context:
-    """What contributions of round one are bound to."""
+def _beside(run: RunPlan, earlier: Sequence[Earlier], *, strangers: bool) -> RunPlan:
+    """The plan with what it is compared with (clause N-8)."""
+    mine = run.policy.min_difference
+    compared, reading = [], run.contract
+    for answer in earlier:
+        planned = answer.bound.plan
+        if planned.joined or planned.table != run.bound.plan.table or not mine or not answer.least:
+            continue
+        try:
+            reading = merged(reading, answer.contract, planned.columns)
+        except Incomparable as column:
+            raise InvalidInput(
+                f"column {column} was declared otherwise when {planned.statement.name} was asked, "
+                "so how far the answers differ cannot be told",
+                hint="declare it as in the earlier scenario",
+            ) from None
+        compared.append(Compared(answer, Overlap(run.bound, answer.bound)))
+    found = dataclasses.replace(
+        run,
+        compared=tuple(compared),
+        strangers=strangers and mine > 0,
+        reading=reading if compared else None,
+    )
+    if found.comparing > MAX_COMPARED:
+        raise InvalidInput(
+            f"comparing this answer with {len(compared)} earlier ones takes {found.comparing} "
+            f"numbers; at most {MAX_COMPARED} are supported",
+            hint="ask with fewer keys; an answer that you have need not be asked for again",
+        )
+    return found
+
+
+def counts_context(run: RunPlan, comparing: int | None = None) -> Context:
+    """What contributions of round one are bound to.
+
+    Args:
+        comparing: how many numbers are about earlier answers, for who does not know these.
+    """
     planned = run.bound.plan
-    return _context(run, Round.COUNTS, planned.count_width, planned.cells * planned.round_one)
+    compared = run.comparing if comparing is None else comparing
+    count = planned.cells * planned.round_one + compared
+    return _context(run, Round.COUNTS, planned.count_width, count)
 
 
 def values_context(run: RunPlan, verdict: CellVerdict) -> Context:
@@ -114,8 +240,12 @@ def _context(run: RunPlan, round: Round, width: int, count: int, verdict: bytes 
     )
 
 
-def counts_vector(run: RunPlan, partial: LocalPartial) -> list[int]:
-    """One holder's vector of round one; its sections are laid out as the module says."""
+def counts_vector(run: RunPlan, partial: LocalPartial, beside: Beside | None = None) -> list[int]:
+    """One holder's vector of round one; its sections are laid out as the module says.
+
+    Args:
+        beside: what this holder found beside its earlier answers, if the run is compared with any.
+    """
     planned, policy = run.bound.plan, run.policy
     if planned.noise is not None:
         return [count for row in partial.counts for count in row]
@@ -133,7 +263,52 @@ def counts_vector(run: RunPlan, partial: LocalPartial) -> list[int]:
         vector += [int(0 < number < least) for row in people for number in row]
     if planned.contributions:
         vector += [flag for row in partial.sizes for flag in _flags(row, policy)]
+    if run.comparing:
+        assert beside is not None
+        for other, shared, then in zip(run.compared, beside.shared, beside.counts, strict=True):
+            vector += overlap_section(other.overlap, partial.counts, shared, then)
+        vector += [int(flag) for row in beside.close for flag in row] if run.strangers else []
     return vector
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Beside:
+    """What one holder finds beside earlier answers.
+
+    ``shared``: of each compared answer, joint cells × pairs, rows that both are about.  ``counts``:
+    its own cells × counts of each of these answers, when it was given (none: it took no part).
+    ``close``: cells × counts of this answer, whether it is too close to an answer of others.
+    """
+
+    shared: list[list[list[int]]]
+    counts: list[list[list[int]]]
+    close: list[list[bool]] = dataclasses.field(default_factory=list)
+
+
+def overlap_section(
+    overlap: Overlap, mine: list[list[int]], shared: list[list[int]], then: list[list[int]]
+) -> list[int]:
+    """Rows shared, per joint cell and pair; then 1 where this holder has rows in which the two
+    answers differ, per common cell and pair, else 0."""
+    section = [number for row in shared for number in row]
+    differs = differing(overlap, mine, shared, then)
+    return section + [int(number > 0) for row in differs for number in row]
+
+
+def differing(
+    overlap: Overlap, mine: list[list[int]], shared: list[list[int]], then: list[list[int]]
+) -> list[list[int]]:
+    """Common cells × pairs: rows that exactly one of the two answers is about, at one holder."""
+    both = np.array(shared, dtype=np.int64).reshape(overlap.cells, len(overlap.pairs))
+    new = np.array(mine, dtype=np.int64)
+    old = np.array(then or [[0] * len(overlap.old.plan.counts)] * overlap.old.plan.cells, np.int64)
+    found = np.zeros((overlap.common_cells, len(overlap.pairs)), dtype=np.int64)
+    for index, (i, j) in enumerate(overlap.pairs):
+        found[:, index] = overlap.common(new[:, i], overlap.new_cell)
+        found[:, index] += overlap.common(old[:, j], overlap.old_cell)
+        np.add.at(found[:, index], overlap.common_cell, -2 * both[:, index])
+    result: list[list[int]] = found.tolist()
+    return result
 
 
 def _flags(sizes: Sequence[int], policy: OutputPolicy) -> list[int]:
@@ -149,11 +324,14 @@ def split_counts(run: RunPlan, vector: Sequence[int]) -> OpenedCounts:
         return OpenedCounts(counts=_rows(vector, len(planned.counts)))
     start = 0
 
-    def section(width: int) -> list[list[int]]:
+    def block(cells: int, width: int) -> list[list[int]]:
         nonlocal start
-        found = _rows(vector[start : start + planned.cells * width], width)
-        start += planned.cells * width
+        found = _rows(vector[start : start + cells * width], width) if width else [[]] * cells
+        start += cells * width
         return found
+
+    def section(width: int) -> list[list[int]]:
+        return block(planned.cells, width)
 
     return OpenedCounts(
         counts=section(len(planned.counts)),
@@ -161,6 +339,15 @@ def split_counts(run: RunPlan, vector: Sequence[int]) -> OpenedCounts:
         units=section(planned.groups) if planned.evidence.unit else None,
         small=section(planned.groups) if planned.evidence.smallest else None,
         dominated=section(planned.contributions) if planned.contributions else None,
+        overlaps=[
+            OpenedOverlap(
+                other.earlier.run,
+                block(other.overlap.cells, len(other.overlap.pairs)),
+                block(other.overlap.common_cells, len(other.overlap.pairs)),
+            )
+            for other in run.compared
+        ],
+        close=section(len(planned.counts)) if run.strangers else None,
     )
 
 

@@ -131,9 +131,12 @@ class CheckedResult:
     min_holders: int
     table: ResultTable
     salt: bytes
+    compared: Int64 = 0  # numbers in round one about earlier answers; the parts are bound to it
 
     def __post_init__(self) -> None:
         _require_salt(self.salt)
+        if self.compared < 0:
+            raise ValueError("compared is at least 0")
 
 
 @document("stayput.v1.ProvenEntry")

@@ -23,6 +23,7 @@ from stayput.cosigning import Standing, is_milestone
 from stayput.errors import DocumentError, NotFound, RuleViolation, VerificationError
 from stayput.link import CoordinatorLink, LogPage
 from stayput.membership import Members
+from stayput.plans import Earlier
 from stayput.session import Instruction, Session
 from stayput.steps import Step
 from stayput.store.journal import Evidence, Mirror
@@ -50,6 +51,8 @@ class Replica:
     def __init__(self, members: Members, mirror: Mirror) -> None:
         self._pinned = members
         self._mirror = mirror
+        self.earlier: dict[bytes, Earlier | None] = {}
+        """Questions of earlier runs, read once (:mod:`stayput.runs`)."""
         self._load()
 
     def _load(self) -> None:

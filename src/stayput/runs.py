@@ -13,13 +13,20 @@ from __future__ import annotations
 
 from stayput import documents
 from stayput.encryption import Addition, Context, EncryptedSum, digest_ciphertexts
-from stayput.errors import DocumentError, VerificationError
+from stayput.errors import DocumentError, InvalidInput, SqlError, VerificationError
 from stayput.link import CoordinatorLink
-from stayput.plans import RunPlan, counts_context, plan_run, values_context
+from stayput.plans import (
+    Earlier,
+    RunPlan,
+    counts_context,
+    earlier_answer,
+    plan_run,
+    values_context,
+)
 from stayput.release import CellVerdict, RunOrder
 from stayput.replica import Replica
 from stayput.scenario import Scenario
-from stayput.session import RunState, verify_proposal
+from stayput.session import RunState, Session, verify_proposal
 from stayput.steps import Round
 
 
@@ -61,7 +68,51 @@ def fetch_plan(
     state = replica.session.runs[run]
     scenario = fetch_scenario(link, replica, state.ordered.scenario)
     order = fetch_order(link, state)
-    return scenario, order, plan_run(scenario, order, state.ordered, replica.members)
+    known, strangers = runs_beside(replica.session, run)
+    earlier = [earlier_run(link, replica, other) for other in known]
+    planned = plan_run(
+        scenario,
+        order,
+        state.ordered,
+        replica.members,
+        [answer for answer in earlier if answer is not None],
+        strangers=bool(strangers),
+    )
+    return scenario, order, planned
+
+
+def runs_beside(session: Session, run: bytes) -> tuple[list[RunState], list[RunState]]:
+    """Runs before this one with a participant of it (clause N-8).
+
+    First those whose question all participants and the checker of this run know; then the others.
+    """
+    state = session.runs[run]
+    mine = set(state.ordered.participants)
+    known: list[RunState] = []
+    strangers: list[RunState] = []
+    for other in session.runs_before(run):
+        if not mine & set(other.ordered.participants):
+            continue
+        everybody = mine <= set(other.ordered.participants) and other.checker == state.checker
+        (known if everybody else strangers).append(other)
+    return known, strangers
+
+
+def earlier_run(link: CoordinatorLink, replica: Replica, state: RunState) -> Earlier | None:
+    """What is compared of an earlier run; None if it was nothing that nodes compute."""
+    run = state.ordered.run
+    if run not in replica.earlier:
+        scenario = fetch_scenario(link, replica, state.ordered.scenario)
+        replica.earlier[run] = plan_earlier(scenario, fetch_order(link, state))
+    return replica.earlier[run]
+
+
+def plan_earlier(scenario: Scenario, order: RunOrder) -> Earlier | None:
+    """What is compared of an earlier run; None if its order is outside what was sealed."""
+    try:
+        return earlier_answer(scenario, order)
+    except (InvalidInput, SqlError, KeyError):
+        return None  # every node refused it
 
 
 def fetch_verdict(link: CoordinatorLink, state: RunState) -> CellVerdict:

@@ -463,6 +463,7 @@ class OutputPolicy:
     min_freedom: int = 0  # residual degrees of freedom of a correlation
     rounding: int = 0  # counts are rounded to its multiples, after all checks
     privacy: Privacy | None = None
+    min_difference: int = 0  # answers differ in none of the rows, or in so many
 
     def __post_init__(self) -> None:
         _require(self.min_count >= 1, "min_count is at least 1")
@@ -480,11 +481,13 @@ class OutputPolicy:
             self.release_zeros,
             self.min_freedom,
             self.rounding,
+            self.min_difference,
         )
         _require(
             self.privacy is None or (self.dominance is None and not any(exact)),
             "with noise min_count is the only rule about cells",
         )
+        _require(self.min_difference >= 0, "min_difference is at least 0")
 
 
 @dataclasses.dataclass(frozen=True)

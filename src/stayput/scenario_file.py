@@ -106,7 +106,7 @@ _MODEL_KEYS = (
 )  # fmt: skip
 _OUTPUT_KEYS = (
     "min_count", "min_holders", "dominance", "min_count_per_holder", "group_percent", "zeros",
-    "min_freedom", "rounding",
+    "min_freedom", "rounding", "min_difference",
 )  # fmt: skip
 _PRIVACY_KEYS = ("mechanism", "epsilon", "delta", "rho", "unit", "max_rows_per_unit")
 _DOMINANCE_KEYS = ("p_percent", "top_one_percent", "top_two_percent")
@@ -360,6 +360,8 @@ class _Reader:
         group = number("group_percent", 51, 100, defaults.GROUP_PERCENT)
         few = number("min_count_per_holder", 2, 10**6, defaults.MIN_COUNT_PER_HOLDER)
         rounding = number("rounding", 2, 1_000, defaults.ROUNDING)
+        usually = 0 if self._only_joins else defaults.MIN_DIFFERENCE
+        difference = number("min_difference", 2, 10**6, usually)
         if least is not None:
             place = fields.get("min_holders", node)
             self._enough_holders(place, f"{where}.min_holders", least, holders)
@@ -377,6 +379,7 @@ class _Reader:
                 release_zeros=_given(zeros),
                 min_freedom=freedom,
                 rounding=rounding,
+                min_difference=difference,
             ),
         )
 

@@ -186,6 +186,10 @@ class RunState:
     released: ResultReleased | None = None
     failed: RunFailed | None = None
     failure: FailureReason | None = None
+    ordered_at: int = 0
+    """Index of the entry that ordered it."""
+    failed_at: int | None = None
+    """Index of the entry that ended it without a result."""
     entries: list[int] = dataclasses.field(default_factory=list)
 
     @property
@@ -254,6 +258,7 @@ class Session:
         self.scenarios: dict[bytes, ScenarioState] = {}
         self.runs: dict[bytes, RunState] = {}
         self._open_runs: dict[bytes, None] = {}  # insertion-ordered set
+        self._applied = 0  # index of the entry that is being applied
         self._ciphertexts: set[bytes] = set()
         self._stagings: set[bytes] = set()
 
@@ -341,6 +346,7 @@ class Session:
             self.rotations.append(admitted.index)
             self._enter_era(admitted.index + 1, self._known_members().rotated(step.card, step.time))
             return
+        self._applied = admitted.index
         self._note_entry(step, admitted.index)
         _EFFECTS[type(step)](self, step)
 
@@ -355,7 +361,8 @@ class Session:
         if isinstance(step, ScenarioProposed):
             self.scenarios[step.scenario] = ScenarioState(step)
         if isinstance(step, RunOrdered):
-            self.runs[step.run] = RunState(step, self.scenarios[step.scenario].proposed.checker)
+            checker = self.scenarios[step.scenario].proposed.checker
+            self.runs[step.run] = RunState(step, checker, ordered_at=index)
             self._open_runs[step.run] = None
         if run is not None:
             self.runs[run].entries.append(index)
@@ -457,6 +464,23 @@ class Session:
     def open_runs(self) -> tuple[bytes, ...]:
         """Runs that are neither released nor failed, oldest first."""
         return tuple(self._open_runs)
+
+    def runs_before(self, run: bytes) -> tuple[RunState, ...]:
+        """Runs that were ordered before this one and had not failed by then, oldest first.
+
+        The same at everybody who has the order: what happens later changes nothing.
+        """
+        at = self.runs[run].ordered_at
+        return tuple(
+            other
+            for other in self.runs.values()
+            if other.ordered_at < at and (other.failed_at is None or other.failed_at > at)
+        )
+
+    def runs_after(self, run: bytes) -> tuple[RunState, ...]:
+        """Runs that were ordered after this one, oldest first."""
+        at = self.runs[run].ordered_at
+        return tuple(other for other in self.runs.values() if other.ordered_at > at)
 
     def scenario_of(self, run: bytes) -> ScenarioState:
         """The scenario of a run. Raises KeyError."""
@@ -691,6 +715,7 @@ class Session:
 
     def _close(self, run_id: bytes, reason: FailureReason) -> None:
         self.runs[run_id].fail(reason)
+        self.runs[run_id].failed_at = self._applied
         del self._open_runs[run_id]
 
 

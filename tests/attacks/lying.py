@@ -149,8 +149,7 @@ def contribution(world: World, run: bytes, name: str, **changes: Any) -> tuple[b
     """What a holder that writes its own node may sign and send."""
     node = world.nodes[name]
     node.replica.catch_up(world.link(name))
-    scenario, plan = node._verify_run(run)
-    del scenario
+    _, _, plan = node._verify_run(run)
     context = dataclasses.replace(counts_context(plan), **changes.pop("context", {}))
     checker = changes.pop("checker", world.members.checker_key("office"))
     ciphertexts = changes.pop("ciphertexts", None)

@@ -119,7 +119,8 @@ def _verify_documents(
 
 
 def _verify_answer(run: RunState, plan: RunPlan, result: CheckedResult) -> None:
-    context = documents.digest(counts_context(plan))
+    # What the earlier answers are does not concern this one; that the parts agreed on them does.
+    context = documents.digest(counts_context(plan, result.compared))
     if any(part.context != context for part in run.contributions[Round.COUNTS].values()):
         raise VerificationError("the parts were made for another statement")
     verify_table(plan.bound.plan, result.table)

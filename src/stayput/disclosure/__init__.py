@@ -16,11 +16,19 @@ so only the checker imports it.  Not here: differencing over statements with oth
 
 from stayput.disclosure.dominance import dominated
 from stayput.disclosure.invariants import verify_counts, verify_values
-from stayput.disclosure.opened import OpenedCounts
-from stayput.disclosure.verdict import Reason, Reasons, check_counts, check_values, passes
+from stayput.disclosure.opened import OpenedCounts, OpenedOverlap
+from stayput.disclosure.verdict import (
+    Reason,
+    Reasons,
+    check_counts,
+    check_values,
+    passes,
+    withhold_isolating,
+)
 
 __all__ = [
     "OpenedCounts",
+    "OpenedOverlap",
     "Reason",
     "Reasons",
     "check_counts",
@@ -29,4 +37,5 @@ __all__ = [
     "passes",
     "verify_counts",
     "verify_values",
+    "withhold_isolating",
 ]

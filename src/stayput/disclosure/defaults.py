@@ -37,6 +37,10 @@ holders may be in league with each other."""
 RELEASE_ZEROS = False
 """An empty cell looks like any withheld one: acro 1.0.2 ``zeros_are_disclosive``."""
 
+MIN_DIFFERENCE = 10
+"""Rows in which any two answers, or a combination of answers, differ: none, or as many as a cell
+needs.  acro has no such rule; ours, after the Handbook on SDC (ch. 4.3.3, differencing)."""
+
 ROUNDING = 0
 """Off; acro 1.0.2 rounds to multiples of 5."""
 
@@ -52,6 +56,7 @@ def policy() -> OutputPolicy:
         release_zeros=RELEASE_ZEROS,
         min_freedom=MIN_FREEDOM,
         rounding=ROUNDING,
+        min_difference=MIN_DIFFERENCE,
     )
 
 

@@ -42,6 +42,9 @@ class OutputFloor:
     min_freedom: int = 0
     """Residual degrees of freedom of a correlation."""
 
+    min_difference: int = 0
+    """Rows in which answers differ; 0 does not ask for it."""
+
     allow_zeros: bool = True
     """Whether empty cells may be released as 0."""
 
@@ -65,6 +68,7 @@ def verify_floor(policy: OutputPolicy, floor: OutputFloor) -> OutputPolicy:
         ("min_count_per_holder", policy.min_count_per_holder, floor.min_count_per_holder),
         ("dominance.p_percent", dominance, floor.p_percent),
         ("min_freedom", policy.min_freedom, floor.min_freedom),
+        ("min_difference", policy.min_difference, floor.min_difference),
     )
     missing = [f"{name} {found}, not {least}" for name, found, least in pairs if found < least]
     lax = policy.group_percent == 0 or policy.group_percent > floor.group_percent

@@ -42,6 +42,13 @@ def verify_counts(plan: Plan, opened: OpenedCounts, participants: int) -> Opened
     if total > plan.max_rows * participants:
         raise _impossible()
     _verify_flags(plan, opened)
+    for beside in opened.overlaps:
+        if any(number < 0 for row in beside.shared for number in row):
+            raise _impossible()
+        for row in beside.holders:
+            _within(row, [0] * len(row), [participants] * len(row))
+    for row, close in zip(opened.counts, opened.close or [], strict=False):
+        _within(close, [0] * len(close), [min(count, participants) for count in row])
     return opened
 
 

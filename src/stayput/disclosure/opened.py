@@ -13,8 +13,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from stayput import documents
+
 Matrix = Sequence[Sequence[int]]
 """Exact integers, a row per cell."""
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class OpenedOverlap:
+    """Beside one earlier answer, ``run``: joint cells × pairs, the rows that both are about; common
+    cells × pairs, the number of holders that have rows in which they differ
+    (:class:`stayput.differencing.overlap.Overlap`)."""
+
+    run: bytes
+    shared: Matrix
+    holders: Matrix
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -28,7 +41,10 @@ class OpenedCounts:
       the number of holders that alone have enough;
     * ``small``, cells × groups: the number of holders that have some but too few;
     * ``dominated``, cells × contributions: the number of holders of whose part few contributors
-      make up most.
+      make up most;
+    * ``overlaps``, with each earlier answer that this one is compared with;
+    * ``close``, cells × counts: the number of holders at which this answer is too close to an
+      answer of others.
 
     Where holders add noise there are noisy counts, and nothing else.
     """
@@ -38,6 +54,31 @@ class OpenedCounts:
     units: Matrix | None = None
     small: Matrix | None = None
     dominated: Matrix | None = None
+    overlaps: Sequence[OpenedOverlap] = ()
+    close: Matrix | None = None
 
     def __repr__(self) -> str:
         return f"OpenedCounts({len(self.counts)} cells)"
+
+
+def overlaps_to_bytes(overlaps: Sequence[OpenedOverlap]) -> bytes:
+    """For the checker's own store; not a signed document, and never sent."""
+
+    def texts(matrix: Matrix) -> list[list[str]]:
+        return [[str(number) for number in row] for row in matrix]
+
+    return documents.canonical_json(
+        [[o.run.hex(), texts(o.shared), texts(o.holders)] for o in overlaps]
+    )
+
+
+def parse_overlaps(data: bytes) -> list[OpenedOverlap]:
+    """What :func:`overlaps_to_bytes` wrote."""
+
+    def matrix(rows: list[list[str]]) -> list[list[int]]:
+        return [[int(number) for number in row] for row in rows]
+
+    return [
+        OpenedOverlap(bytes.fromhex(run), matrix(shared), matrix(holders))
+        for run, shared, holders in documents.parse_canonical_json(data)
+    ]

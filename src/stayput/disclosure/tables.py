@@ -67,17 +67,21 @@ def recall(data: bytes, scenario: Scenario) -> Answer:
     """What :func:`remember` wrote, of a run of this scenario."""
     found = documents.parse_canonical_json(data)
     order = documents.parse(RunOrder, base64.b64decode(found["order"]))
+    counts, passing = recall_counts(data)
     planned = plan(
         scenario.statement(order.statement),
         scenario.tables,
         len(scenario.holders),
         scenario.output,
     )
-    return Answer(
-        bind(planned, order.parameters()),
-        [[int(count) for count in row] for row in found["counts"]],
-        [[bool(passes) for passes in row] for row in found["passes"]],
-    )
+    return Answer(bind(planned, order.parameters()), counts, passing)
+
+
+def recall_counts(data: bytes) -> tuple[list[list[int]], list[list[bool]]]:
+    """The counts of an answer, and which of them pass; of the others whether there are any."""
+    found = documents.parse_canonical_json(data)
+    counts = [[int(count) for count in row] for row in found["counts"]]
+    return counts, [[bool(passes) for passes in row] for row in found["passes"]]
 
 
 def withhold_derivable(

@@ -43,6 +43,7 @@ class Reason(enum.IntEnum):
     FEW_FREEDOM = 11  # a product sum of too few rows for a correlation
     ALL_EQUAL = 12  # every row has the same value
     DERIVABLE = 13  # with it, a withheld cell would follow from totals
+    ISOLATING = 14  # with earlier answers it would be about few rows, or of few holders
 
 
 def check_counts(plan: Plan, opened: OpenedCounts, policy: OutputPolicy) -> Reasons:
@@ -167,6 +168,22 @@ def recall_reasons(plan: Plan, kept: bytes) -> list[list[Reason]]:
         raise ValueError("these are the reasons of another plan")
     wide = plan.measures
     return [found[i : i + wide] for i in range(0, len(found), wide)]
+
+
+def withhold_isolating(plan: Plan, reasons: Reasons, isolating: Flags) -> Reasons:
+    """The reasons, with counts withheld that isolate rows, and what stands on them.
+
+    Args:
+        isolating: cells × counts (:mod:`stayput.disclosure.isolating`).
+    """
+    found = reasons.copy()
+    narrow = found[:, : len(plan.counts)]
+    _mark(narrow, isolating, Reason.ISOLATING)
+    _mark(narrow, narrow[:, :1] != 0, Reason.CELL)
+    values = found[:, len(plan.counts) :]
+    for index, value in enumerate(plan.values):
+        _mark(values[:, index], narrow[:, value.support] != 0, Reason.SUPPORT)
+    return found
 
 
 def passes(reasons: Reasons) -> Passes:

@@ -70,6 +70,14 @@ def policy_sentences(scenario: Scenario) -> Iterator[str]:
         yield "GROUP DISCLOSURE IS NOT CHECKED: everybody may be in one category;"
     if policy.min_freedom:
         yield f"correlations and covariances have {policy.min_freedom} degrees of freedom left;"
+    if policy.min_difference:
+        yield (
+            f"what answers tell together, of this scenario and of others about your table, is about"
+            f" none or at least {policy.min_difference} rows, also when rows or holders changed in"
+            " between;"
+        )
+    else:
+        yield "DIFFERENCES OF ANSWERS ARE NOT CHECKED: they may be about one row;"
     yield (
         "empty cells are shown as 0;"
         if policy.release_zeros

@@ -13,6 +13,7 @@ refused.
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import os
 import sqlite3
@@ -22,7 +23,9 @@ from typing import Any
 import duckdb
 
 from stayput.engines import contract as contracts
+from stayput.engines import snapshots as lineages
 from stayput.engines.contract import Kind, SourceDoesNotFit, Violation
+from stayput.engines.snapshots import Lineage
 from stayput.engines.source import SourceSpec
 from stayput.engines.sqlite import (
     NoSuchTable,
@@ -32,7 +35,15 @@ from stayput.engines.sqlite import (
 )
 from stayput.scenario import TableContract
 
-__all__ = ["EngineCode", "EngineFailure", "SourceSpec", "aggregate", "connect", "lock"]
+__all__ = [
+    "Aggregated",
+    "EngineCode",
+    "EngineFailure",
+    "SourceSpec",
+    "aggregate",
+    "connect",
+    "lock",
+]
 
 FETCH_ROWS = 1000
 
@@ -51,6 +62,7 @@ class EngineCode(enum.Enum):
     RESULT_SHAPE = 9  # a result column is neither whole number, text nor truth value
     TOO_MANY_GROUPS = 10
     INTERNAL = 11
+    SNAPSHOT = 12  # what is kept of the rows of an earlier answer does not open
 
 
 class EngineFailure(Exception):
@@ -90,6 +102,16 @@ def lock(connection: duckdb.DuckDBPyConnection, path: str) -> None:
     connection.execute("SET lock_configuration=true")
 
 
+@dataclasses.dataclass(frozen=True, repr=False)
+class Aggregated:
+    """What leaves the engine: ``rows`` of the statement; of each earlier answer, rows that both are
+    about; a sealed snapshot, if one was asked for."""
+
+    rows: list[tuple[Value, ...]]
+    shared: list[list[tuple[Value, ...]]] = dataclasses.field(default_factory=list)
+    snapshot: bytes = b""
+
+
 def aggregate(
     connection: duckdb.DuckDBPyConnection,
     source: SourceSpec,
@@ -98,7 +120,9 @@ def aggregate(
     sql: str,
     *,
     max_groups: int,
-) -> list[tuple[Value, ...]]:
+    lineage: Lineage | None = None,
+    snapshots: Sequence[bytes] = (),
+) -> Aggregated:
     """Check the source against its contract, then run the statement over it.
 
     Args:
@@ -108,6 +132,8 @@ def aggregate(
         used: names of the declared columns that the statement uses.
         sql: node SQL over ``stayput_source``.
         max_groups: more result rows are refused.
+        lineage: what to find out beside earlier answers (:mod:`stayput.engines.snapshots`).
+        snapshots: sealed, one for each of these, empty where the file has not changed since.
 
     Returns:
         The result rows: whole numbers as ``int``, whatever their size, text and truth values.
@@ -123,11 +149,22 @@ def aggregate(
             refuse_unfinished_writes(source.path)
             table = SqliteTable(source.path, source.table)
         lock(connection, source.path)
-        rows = _run(connection, source, table, contract, used, sql, max_groups)
+        _prepare(connection, source, table, contract, used, again=lineage is not None)
+
+        def run(text: str) -> list[tuple[Value, ...]]:
+            return _fetch(connection, text, max_groups)
+
+        found = Aggregated(run(sql))
+        if lineage is not None:
+            shared = lineages.compare(connection, lineage, snapshots, run)
+            kept = lineages.take(connection, lineage) if lineage.take else b""
+            found = Aggregated(found.rows, shared, kept)
     except duckdb.Error as error:
         raise EngineFailure(_code(error)) from None
     except sqlite3.Error:
         raise EngineFailure(EngineCode.SOURCE_MALFORMED) from None
+    except lineages.Unreadable:
+        raise EngineFailure(EngineCode.SNAPSHOT) from None
     except UnfinishedWrites:
         raise EngineFailure(EngineCode.SOURCE_BUSY) from None
     except NoSuchTable:
@@ -139,18 +176,19 @@ def aggregate(
             table.close()
     if _fingerprint(source.path) != before:
         raise EngineFailure(EngineCode.SOURCE_CHANGED)  # checked rows may not be the summed ones
-    return rows
+    return found
 
 
-def _run(
+def _prepare(
     connection: duckdb.DuckDBPyConnection,
     source: SourceSpec,
     table: SqliteTable | None,
     contract: TableContract,
     used: Sequence[str],
-    sql: str,
-    max_groups: int,
-) -> list[tuple[Value, ...]]:
+    *,
+    again: bool,
+) -> None:
+    """Check the source and make the relation that statements read; ``again``: more than once."""
     if table is not None:
         actual = dict.fromkeys(table.columns, "VARCHAR")
         matched = contracts.match_columns(contract, actual, used)
@@ -158,6 +196,10 @@ def _run(
         _register(connection, table, wanted)
         _check(connection, source, contract, used, actual)
         _register(connection, table, wanted)  # a stream is read once
+        if again:
+            connection.execute(f"CREATE TEMP TABLE stayput_copy AS FROM {contracts.RAW}")
+            connection.unregister(contracts.RAW)
+            connection.execute(f"CREATE TEMP VIEW {contracts.RAW} AS FROM stayput_copy")
     else:
         connection.execute(f"CREATE TEMP VIEW {contracts.RAW} AS FROM {_reader(source)}")
         described = connection.execute(f"DESCRIBE {contracts.RAW}").fetchall()
@@ -165,7 +207,6 @@ def _run(
         contracts.match_columns(contract, actual, used)
         _check(connection, source, contract, used, actual)
     connection.execute(contracts.source_view_sql(contract, actual, used))
-    return _fetch(connection, sql, max_groups)
 
 
 def _reader(source: SourceSpec) -> str:

@@ -69,11 +69,15 @@ def main(parent: int) -> None:
         Groups,
         Job,
         encode_rows,
+        pieces,
+        read_frame,
+        read_pieces,
     )
 
     _send(answers, READY)
     try:
-        job = documents.parse(Job, _receive())
+        job = documents.parse(Job, read_frame(_read))
+        snapshots = [read_pieces(_read, size) for size in job.snapshots]
     except (DocumentError, EOFError):
         return
     try:
@@ -85,10 +89,18 @@ def main(parent: int) -> None:
     try:
         connection = connect(job.memory_limit_mb, job.threads)
         source = SourceSpec(job.path, job.format, job.table)
-        rows = aggregate(
-            connection, source, job.contract, job.columns, job.sql, max_groups=MAX_GROUPS
+        found = aggregate(
+            connection,
+            source,
+            job.contract,
+            job.columns,
+            job.sql,
+            max_groups=MAX_GROUPS,
+            lineage=job.lineage,
+            snapshots=snapshots,
         )
-        data = encode_rows(rows)
+        tables = [found.rows, *found.shared]
+        data = [encode_rows(rows) for rows in tables] + pieces(found.snapshot)
     except SourceDoesNotFit as unfit:
         _send(answers, documents.encode(Failed(Code.DATA_DO_NOT_FIT, unfit.violations)))
     except EngineFailure as failure:
@@ -96,8 +108,10 @@ def main(parent: int) -> None:
     except MemoryError:
         _send(answers, documents.encode(Failed(Code.OUT_OF_MEMORY)))
     else:
-        _send(answers, documents.encode(Groups(len(rows))))
-        _send(answers, data)
+        sizes = tuple(map(len, tables))
+        groups = Groups(sizes[0], sizes[1:], len(found.snapshot))
+        for frame in (documents.encode(groups), *data):
+            _send(answers, frame)
 
 
 def _confine(job: Job) -> Confined:
@@ -110,7 +124,8 @@ def _confine(job: Job) -> Confined:
         import pyarrow.pandas_compat  # noqa: PLC0415 - what pyarrow itself loads late
         import pyarrow.vendored.version  # noqa: F401, PLC0415
     sys.path.clear()  # nothing new is imported from here on; pyarrow would try pandas
-    megabytes = job.memory_limit_mb + HEADROOM_MB + STACK_MB * job.threads
+    kept = sum(job.snapshots) // 2**20  # beside the engine, each as bytes and as arrays
+    megabytes = job.memory_limit_mb + HEADROOM_MB + STACK_MB * job.threads + 4 * kept
     confinement.limit_memory(megabytes * 2**20)
     if not job.require_landlock and confinement.landlock_abi() < confinement.LANDLOCK_ABI:
         return Confined(0, confinement.restrict_calls())
@@ -136,16 +151,11 @@ def _send(sink: int, data: bytes) -> None:
         frame = frame[os.write(sink, frame) :]
 
 
-def _receive() -> bytes:
-    def read(size: int) -> bytes:
-        data = bytearray()
-        while len(data) < size:
-            chunk = os.read(0, min(size - len(data), 1 << 20))
-            if not chunk:
-                raise EOFError
-            data += chunk
-        return bytes(data)
-
-    from stayput.staging.messages import read_frame  # noqa: PLC0415
-
-    return read_frame(read)
+def _read(size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        chunk = os.read(0, min(size - len(data), 1 << 20))
+        if not chunk:
+            raise EOFError
+        data += chunk
+    return bytes(data)

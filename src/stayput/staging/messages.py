@@ -1,8 +1,9 @@
 """What parent and staging process say to each other over the pipes.
 
-Frames: four bytes of length, big-endian, then canonical JSON.  The parent sends one :class:`Job`.
-The child answers READY (before the job), then :class:`Confined`, then either :class:`Groups` and
-their rows, or :class:`Failed`.
+Frames: four bytes of length, big-endian, then canonical JSON.  The parent sends one :class:`Job`,
+and after it the snapshots that it names the sizes of, in pieces.  The child answers READY (before
+the job), then :class:`Confined`, then either :class:`Groups` and their rows, those of each earlier
+answer and a snapshot in pieces, or :class:`Failed`.
 
 The child has parsed a holder's file with native code, so what it says is parsed strictly and is
 bounded in size; it says codes, names from the contract, and sums, and no row.
@@ -20,7 +21,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from stayput import documents
+from stayput.documents import Int64
 from stayput.engines.contract import Violation
+from stayput.engines.snapshots import Lineage
 from stayput.errors import DocumentError
 from stayput.scenario import TableContract
 
@@ -49,6 +52,8 @@ class Job:
     memory_limit_mb: int
     threads: int
     require_landlock: bool
+    lineage: Lineage | None = None
+    snapshots: tuple[Int64, ...] = ()  # bytes of each, sent after the job
 
 
 @documents.document("stayput.staging.StagingConfined")
@@ -70,6 +75,7 @@ class Code(enum.Enum):
     SOURCE_BUSY = 5
     SOURCE_CHANGED = 6
     NO_SUCH_TABLE = 7
+    SNAPSHOT = 18
     OUT_OF_MEMORY = 8
     FORBIDDEN = 9
     STATEMENT = 10
@@ -94,9 +100,11 @@ class Failed:
 @documents.document("stayput.staging.StagingGroups")
 @dataclasses.dataclass(frozen=True)
 class Groups:
-    """The next frame has this many rows."""
+    """The next frame has this many rows; then come ``shared``, a frame each, and a snapshot."""
 
     rows: int
+    shared: tuple[int, ...] = ()
+    snapshot: Int64 = 0
 
 
 def pack_frame(data: bytes) -> bytes:
@@ -117,6 +125,34 @@ def read_frame(read: Callable[[int], bytes]) -> bytes:
     if size > MAX_FRAME:
         raise DocumentError("a frame of the staging process is too long")
     return read(size)
+
+
+PIECE = 16 * 1024 * 1024
+"""A snapshot travels in frames of this size: of many rows it is longer than a frame."""
+
+MAX_SNAPSHOT = 2 * 1024**3
+
+
+def pieces(data: bytes) -> list[bytes]:
+    """The frames in which a snapshot travels."""
+    return [data[i : i + PIECE] for i in range(0, len(data), PIECE)]
+
+
+def read_pieces(read: Callable[[int], bytes], size: int) -> bytes:
+    """A snapshot of that size.
+
+    Raises:
+        DocumentError: the frames do not add up to it.
+    """
+    if not 0 <= size <= MAX_SNAPSHOT:
+        raise DocumentError("a snapshot is too long")
+    found = bytearray()
+    while len(found) < size:
+        piece = read_frame(read)
+        if not piece or len(found) + len(piece) > size:
+            raise DocumentError("a snapshot is not as long as it was said to be")
+        found += piece
+    return bytes(found)
 
 
 def encode_rows(rows: Sequence[Sequence[Value]]) -> bytes:

@@ -22,13 +22,14 @@ from types import TracebackType
 from typing import Self
 
 from stayput.engines.contract import sentence
+from stayput.engines.snapshots import Lineage
 from stayput.engines.source import GLOB_CHARACTERS, SourceSpec
 from stayput.errors import ConfigurationError, ContractViolation, StagingError
 from stayput.scenario import TableContract
 from stayput.staging import destruction
 from stayput.staging.destruction import DeletionFacts, Swept
 from stayput.staging.messages import Code, Job, Value
-from stayput.staging.process import Ended, StagingProcess, StagingProcessFailed
+from stayput.staging.process import Answer, Ended, StagingProcess, StagingProcessFailed
 from stayput.steps import DeletionCheck
 
 MAX_SENTENCES = 20
@@ -40,7 +41,8 @@ class StagingRequest:
     """One statement over one holder's file.
 
     ``columns`` are the declared columns that ``sql`` uses; ``sql`` is node SQL over
-    ``stayput_source``; ``staging_id`` (1 to 32 bytes) names the folder while it lasts.
+    ``stayput_source``; ``staging_id`` (1 to 32 bytes) names the folder while it lasts.  ``lineage``
+    is what to find out beside earlier answers, ``snapshots`` what is kept of their rows, sealed.
     """
 
     source: SourceSpec
@@ -48,6 +50,8 @@ class StagingRequest:
     columns: tuple[str, ...]
     sql: str
     staging_id: bytes
+    lineage: Lineage | None = None
+    snapshots: tuple[bytes, ...] = dataclasses.field(default=(), repr=False)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -60,6 +64,8 @@ class Staged:
     rows: list[tuple[Value, ...]]
     receipt: DeletionFacts
     ended: Ended
+    shared: list[list[tuple[Value, ...]]] = dataclasses.field(default_factory=list)
+    snapshot: bytes = b""
 
     def __repr__(self) -> str:
         return f"Staged({len(self.rows)} groups, {self.receipt.outcome.name})"
@@ -157,6 +163,20 @@ class StagingPool:
             process.cancel()
         return process is not None
 
+    def state(self, source: SourceSpec) -> str:
+        """What tells whether a source was changed: the same text, the same file, unwritten since.
+
+        Raises:
+            ConfigurationError: the source is not there, or its path cannot be used.
+        """
+        try:
+            found = os.stat(_source_path(source))
+        except OSError:
+            raise ConfigurationError(
+                f"the source {os.path.basename(source.path)} is not there", hint="check its path"
+            ) from None
+        return f"{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}:{source.table}"
+
     def stage(self, request: StagingRequest) -> Staged:
         """Run one statement over one source in a process of its own, and destroy the process.
 
@@ -169,14 +189,14 @@ class StagingPool:
         job_path = _source_path(request.source)
         folder = self._open(request.staging_id)
         started = int(time.time())
-        rows: list[tuple[Value, ...]] = []
+        found = Answer([], [], b"")
         failure: StagingProcessFailed | None = None
         process = self._take(folder)
         try:
             self._admit(request.staging_id, process)
             destruction.mark(folder, process.pid)
             job = self._job(request, job_path, folder)
-            rows = process.ask(job, time.monotonic() + self._time_limit_s)
+            found = process.ask(job, time.monotonic() + self._time_limit_s, request.snapshots)
         except StagingProcessFailed as failed:
             failure = failed
         except OSError:  # the mark cannot be written: no process stages that a sweep would miss
@@ -189,7 +209,7 @@ class StagingPool:
             self._warm_up()
         if failure is not None:
             raise _told(failure, request, receipt, self._time_limit_s)
-        return Staged(rows, receipt, ended)
+        return Staged(found.rows, receipt, ended, found.shared, found.snapshot)
 
     # --- steps ------------------------------------------------------------------------------------
 
@@ -249,6 +269,8 @@ class StagingPool:
             memory_limit_mb=self._memory_limit_mb,
             threads=self._threads,
             require_landlock=self._require_landlock,
+            lineage=request.lineage,
+            snapshots=tuple(map(len, request.snapshots)),
         )
 
     def _destroyed(
@@ -316,6 +338,10 @@ _SENTENCES = {
     Code.NO_SUCH_TABLE: (
         "the source {name} has no such table",
         "name the table in stayput.toml: table = …",
+    ),
+    Code.SNAPSHOT: (
+        "what is kept of the rows of an earlier answer does not open",
+        "restore ledger.db from a backup, or begin a new lineage: stayput source renew TABLE",
     ),
     Code.OUT_OF_MEMORY: (
         "the staging process ran out of memory",

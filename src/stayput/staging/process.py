@@ -7,6 +7,7 @@ once.  Whatever happens, :meth:`StagingProcess.end` leaves it dead and reaped.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import resource
 import select
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from stayput import documents
@@ -30,7 +32,9 @@ from stayput.staging.messages import (
     Value,
     pack_frame,
     parse_rows,
+    pieces,
     read_frame,
+    read_pieces,
 )
 
 START_SECONDS = 60.0
@@ -39,9 +43,10 @@ START_SECONDS = 60.0
 REAP_SECONDS = 10.0
 """A killed process that the kernel has not given up after this long is reported."""
 
-ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}
+ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
 """All of it.  Else the C library reserves 64 MiB of address space per thread, which is limited:
-0.4 instead of 1.3 GB were measured for ten threads."""
+0.4 instead of 1.3 GB were measured for ten threads.  And numpy would start threads when imported,
+which Landlock would miss."""
 
 _BOOT = (
     "import sys; parent = int(sys.argv[1]); sys.path[:] = sys.argv[2:]; "
@@ -66,6 +71,15 @@ class Ended:
     dumped_core: bool
     peak_bytes: int  # resident, highest
     cpu_seconds: float
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Answer:
+    """Groups, those shared with each earlier answer, and a sealed snapshot or nothing."""
+
+    rows: list[tuple[Value, ...]]
+    shared: list[list[tuple[Value, ...]]]
+    snapshot: bytes
 
 
 class StagingProcess:
@@ -102,11 +116,12 @@ class StagingProcess:
         options = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self.pid, options) is None
 
-    def ask(self, job: Job, deadline: float) -> list[tuple[Value, ...]]:
+    def ask(self, job: Job, deadline: float, snapshots: Sequence[bytes] = ()) -> Answer:
         """Give it its job and wait for the groups.
 
         Args:
             job: what to do.
+            snapshots: sealed, of earlier answers, as the job says.
             deadline: on the monotonic clock.
 
         Raises:
@@ -117,9 +132,15 @@ class StagingProcess:
                 raise StagingProcessFailed(Code.MISSPOKE)
             self.core_limit = resource.prlimit(self.pid, resource.RLIMIT_CORE)
             self._write(pack_frame(documents.encode(job)), deadline)
+            for piece in itertools.chain.from_iterable(map(pieces, snapshots)):
+                self._write(pack_frame(piece), deadline)
             self.confined = self._document(Confined, deadline)
             groups = self._document(Groups, deadline)
-            return parse_rows(self._frame(deadline), groups.rows)
+            rows = parse_rows(self._frame(deadline), groups.rows)
+            shared = [parse_rows(self._frame(deadline), count) for count in groups.shared]
+            if len(shared) != (0 if job.lineage is None else len(job.lineage.sharing)):
+                raise StagingProcessFailed(Code.MISSPOKE)
+            return Answer(rows, shared, read_pieces(self._reader(deadline), groups.snapshot))
         except DocumentError:
             raise StagingProcessFailed(Code.MISSPOKE) from None
         except (EOFError, BrokenPipeError, ProcessLookupError):
@@ -136,6 +157,9 @@ class StagingProcess:
         raise StagingProcessFailed(failed.code, failed.violations)
 
     def _frame(self, deadline: float) -> bytes:
+        return read_frame(self._reader(deadline))
+
+    def _reader(self, deadline: float) -> Callable[[int], bytes]:
         assert self._process.stdout is not None
         source = self._process.stdout.fileno()
 
@@ -149,7 +173,7 @@ class StagingProcess:
                 data += chunk
             return bytes(data)
 
-        return read_frame(read)
+        return read
 
     def _write(self, data: bytes, deadline: float) -> None:
         assert self._process.stdin is not None

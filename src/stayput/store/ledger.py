@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from stayput.errors import NotFound, RuleViolation, VerificationError
 from stayput.steps import Round
+from stayput.store import lineage
 from stayput.store.database import Database
 
 _SCHEMA = """
@@ -40,7 +41,7 @@ CREATE TABLE IF NOT EXISTS outgoing (
     PRIMARY KEY (run, name)) STRICT;
 CREATE TABLE IF NOT EXISTS note (
     position INTEGER PRIMARY KEY, run BLOB NOT NULL, time INTEGER NOT NULL, message TEXT NOT NULL,
-    hint TEXT NOT NULL) STRICT
+    hint TEXT NOT NULL) STRICT;
 """
 
 
@@ -84,8 +85,9 @@ class Ledger:
     """
 
     def __init__(self, path: Path, key: bytes) -> None:
-        self._database = Database(path, _SCHEMA)
+        self._database = Database(path, _SCHEMA + lineage.SCHEMA)
         self._cipher = AESGCM(key)
+        self.lineages = lineage.LineageBook(self._database, self._cipher)
 
     def approve(self, scenario: bytes, report: bytes, runs: int) -> None:
         """Record the holder's own approval and the number of runs it read."""
@@ -152,12 +154,19 @@ class Ledger:
             return _spent(connection, lineage)
 
     def store(
-        self, run: bytes, outgoing: dict[str, Outgoing], *, partial: bytes | None = None
+        self,
+        run: bytes,
+        outgoing: dict[str, Outgoing],
+        *,
+        partial: bytes | None = None,
+        kept: lineage.Kept | None = None,
     ) -> None:
-        """Fix what will be sent, and optionally the partial sums for round two, together.
+        """Fix what will be sent, and optionally the partial sums for round two and what later
+        answers are compared with, together.
 
         What is there already stays as it is.
         """
+        key = None if kept is None else self.lineages.key(kept.source)
         sealed = None
         if partial is not None:
             nonce = secrets.token_bytes(12)
@@ -170,6 +179,8 @@ class Ledger:
                 )
             if sealed is not None:
                 connection.execute("INSERT OR IGNORE INTO partial VALUES (?, ?)", (run, sealed))
+            if kept is not None and key is not None:
+                self.lineages.keep(connection, run, kept, key)
 
     def outgoing(self, run: bytes, name: str) -> Outgoing | None:
         """What was fixed under this name, or None."""

@@ -454,7 +454,7 @@ class Privacy(_message.Message):
     def __init__(self, mechanism: _Optional[_Union[NoiseMechanism, str]] = ..., epsilon: _Optional[int] = ..., delta: _Optional[int] = ..., rho: _Optional[int] = ..., unit: _Optional[str] = ..., max_rows_per_unit: _Optional[int] = ...) -> None: ...
 
 class OutputPolicy(_message.Message):
-    __slots__ = ("min_count", "min_holders", "dominance", "min_count_per_holder", "group_percent", "release_zeros", "min_freedom", "rounding", "privacy")
+    __slots__ = ("min_count", "min_holders", "dominance", "min_count_per_holder", "group_percent", "release_zeros", "min_freedom", "rounding", "privacy", "min_difference")
     MIN_COUNT_FIELD_NUMBER: _ClassVar[int]
     MIN_HOLDERS_FIELD_NUMBER: _ClassVar[int]
     DOMINANCE_FIELD_NUMBER: _ClassVar[int]
@@ -464,6 +464,7 @@ class OutputPolicy(_message.Message):
     MIN_FREEDOM_FIELD_NUMBER: _ClassVar[int]
     ROUNDING_FIELD_NUMBER: _ClassVar[int]
     PRIVACY_FIELD_NUMBER: _ClassVar[int]
+    MIN_DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
     min_count: int
     min_holders: int
     dominance: Dominance
@@ -473,7 +474,8 @@ class OutputPolicy(_message.Message):
     min_freedom: int
     rounding: int
     privacy: Privacy
-    def __init__(self, min_count: _Optional[int] = ..., min_holders: _Optional[int] = ..., dominance: _Optional[_Union[Dominance, _Mapping]] = ..., min_count_per_holder: _Optional[int] = ..., group_percent: _Optional[int] = ..., release_zeros: _Optional[bool] = ..., min_freedom: _Optional[int] = ..., rounding: _Optional[int] = ..., privacy: _Optional[_Union[Privacy, _Mapping]] = ...) -> None: ...
+    min_difference: int
+    def __init__(self, min_count: _Optional[int] = ..., min_holders: _Optional[int] = ..., dominance: _Optional[_Union[Dominance, _Mapping]] = ..., min_count_per_holder: _Optional[int] = ..., group_percent: _Optional[int] = ..., release_zeros: _Optional[bool] = ..., min_freedom: _Optional[int] = ..., rounding: _Optional[int] = ..., privacy: _Optional[_Union[Privacy, _Mapping]] = ..., min_difference: _Optional[int] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("runs", "valid_until")
@@ -792,7 +794,7 @@ class ResultTable(_message.Message):
     def __init__(self, columns: _Optional[_Iterable[_Union[ResultColumn, _Mapping]]] = ..., synthetic: _Optional[bool] = ..., noisy: _Optional[bool] = ...) -> None: ...
 
 class CheckedResult(_message.Message):
-    __slots__ = ("run", "scenario", "statement", "arguments", "min_count", "min_holders", "table", "salt")
+    __slots__ = ("run", "scenario", "statement", "arguments", "min_count", "min_holders", "table", "salt", "compared")
     RUN_FIELD_NUMBER: _ClassVar[int]
     SCENARIO_FIELD_NUMBER: _ClassVar[int]
     STATEMENT_FIELD_NUMBER: _ClassVar[int]
@@ -801,6 +803,7 @@ class CheckedResult(_message.Message):
     MIN_HOLDERS_FIELD_NUMBER: _ClassVar[int]
     TABLE_FIELD_NUMBER: _ClassVar[int]
     SALT_FIELD_NUMBER: _ClassVar[int]
+    COMPARED_FIELD_NUMBER: _ClassVar[int]
     run: bytes
     scenario: bytes
     statement: str
@@ -809,7 +812,8 @@ class CheckedResult(_message.Message):
     min_holders: int
     table: ResultTable
     salt: bytes
-    def __init__(self, run: _Optional[bytes] = ..., scenario: _Optional[bytes] = ..., statement: _Optional[str] = ..., arguments: _Optional[_Iterable[_Union[Argument, _Mapping]]] = ..., min_count: _Optional[int] = ..., min_holders: _Optional[int] = ..., table: _Optional[_Union[ResultTable, _Mapping]] = ..., salt: _Optional[bytes] = ...) -> None: ...
+    compared: int
+    def __init__(self, run: _Optional[bytes] = ..., scenario: _Optional[bytes] = ..., statement: _Optional[str] = ..., arguments: _Optional[_Iterable[_Union[Argument, _Mapping]]] = ..., min_count: _Optional[int] = ..., min_holders: _Optional[int] = ..., table: _Optional[_Union[ResultTable, _Mapping]] = ..., salt: _Optional[bytes] = ..., compared: _Optional[int] = ...) -> None: ...
 
 class ProvenEntry(_message.Message):
     __slots__ = ("index", "entry", "proof")

@@ -1,0 +1,262 @@
+"""Which rows two answers share: one query at each holder, one number per pair of their cells.
+
+Two answers about the row sets S and T give away a number about the rows in which they differ.  How
+many those are, |S| + |T| - 2·|S ∩ T|, is pooled if |S ∩ T| is, whatever the conditions look like:
+so nodes count rows that both answers are about, and no text has to be understood.
+
+An :class:`Overlap` lays out these numbers for two bound plans over one table.  Keys that both plans
+have are shared; the *joint grid* is the product of all keys of either, the *common grid* that of
+the shared ones.  Only counts of the same rows but for a condition are compared (:func:`kinds`):
+that a column is NULL in few rows shows in any answer, and is no difference of two questions.
+
+Pure: plans in, SQL text and positions out.  What leaks: nothing; everything follows from the text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from stayput.scenario import Column, TableContract
+from stayput.sql import BoundPlan, Dimension
+from stayput.sql.render import SOURCE, quote_name, render
+from stayput.sql.tree import Expr, IsNull, Not, conjunction, substitute
+
+Indices = npt.NDArray[np.int64]
+
+
+class Incomparable(Exception):
+    """Two answers read one column under different declarations."""
+
+
+def kinds(bound: BoundPlan) -> tuple[frozenset[str], ...]:
+    """Of each count the columns that must not be NULL in its rows, apart from what it chooses."""
+    return tuple(_missing_columns(count.condition) for count in bound.plan.counts)
+
+
+def _missing_columns(condition: Expr | None) -> frozenset[str]:
+    items = () if condition is None else getattr(condition, "items", (condition,))
+    return frozenset(
+        render(item.operand.operand)
+        for item in items
+        if isinstance(item, Not) and isinstance(item.operand, IsNull)
+    )
+
+
+def merged(contract: TableContract, other: TableContract, used: tuple[str, ...]) -> TableContract:
+    """The contract with the used columns of another one.
+
+    Raises:
+        Incomparable: a column is declared otherwise there, so the same row may count differently.
+    """
+    known = {column.name: column for column in contract.columns}
+    extra = []
+    for name in used:
+        column = other.column(name)
+        if name not in known:
+            extra.append(column)
+        elif _meaning(known[name]) != _meaning(column):
+            raise Incomparable(name)
+    return dataclasses.replace(contract, columns=(*contract.columns, *extra))
+
+
+def _meaning(column: Column) -> Column:
+    return dataclasses.replace(
+        column, grade=type(column.grade)(1), unit="", description="", roles=()
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Overlap:
+    """The layout of what a new and an earlier answer share."""
+
+    new: BoundPlan
+    old: BoundPlan
+
+    @cached_property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """(count of the new plan, count of the old plan) that are compared."""
+        theirs = kinds(self.old)
+        return tuple(
+            (i, j)
+            for i, kind in enumerate(kinds(self.new))
+            for j, other in enumerate(theirs)
+            if kind == other
+        )
+
+    @cached_property
+    def _places(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Axes of the joint grid that are keys of the new plan, and of the old one."""
+        mine, theirs = _keys(self.new), _keys(self.old)
+        axes = list(mine)
+        axes += [key for key in theirs if key not in mine]
+        return tuple(axes.index(key) for key in mine), tuple(axes.index(key) for key in theirs)
+
+    @cached_property
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """The axes of the joint grid: the keys of the new plan, then others of the old one."""
+        shared, others = self._places
+        del shared
+        first = len(self.new.plan.dimensions)
+        added = dict(zip(others, self.old.plan.dimensions, strict=True))
+        own = self.new.plan.dimensions
+        return (*own, *(added[axis] for axis in sorted(added) if axis >= first))
+
+    @property
+    def cells(self) -> int:
+        """Cells of the joint grid."""
+        return math.prod(dimension.slots for dimension in self.dimensions)
+
+    @cached_property
+    def new_cell(self) -> Indices:
+        """The cell of the new plan in which each cell of the joint grid lies."""
+        return self._project(self._places[0])
+
+    @cached_property
+    def old_cell(self) -> Indices:
+        """The cell of the old plan in which each cell of the joint grid lies."""
+        return self._project(self._places[1])
+
+    @cached_property
+    def common_cell(self) -> Indices:
+        """The cell of the common grid in which each cell of the joint grid lies."""
+        return self._project(self.common_axes)
+
+    @cached_property
+    def common_axes(self) -> tuple[int, ...]:
+        """Axes of the joint grid that are keys of both plans."""
+        return tuple(axis for axis in self._places[0] if axis in self._places[1])
+
+    @property
+    def common_cells(self) -> int:
+        """Cells of the common grid."""
+        return math.prod(self.dimensions[axis].slots for axis in self.common_axes)
+
+    @property
+    def numbers(self) -> int:
+        """Numbers in the vector of round one: per pair of counts one for each joint cell (rows
+        shared), and one for each common cell (whether this holder has rows in which they differ).
+        """
+        return len(self.pairs) * (self.cells + self.common_cells)
+
+    def _project(self, axes: tuple[int, ...]) -> Indices:
+        shape = [dimension.slots for dimension in self.dimensions]
+        if not axes:
+            return np.zeros(math.prod(shape), dtype=np.int64)
+        grids = np.indices(shape).reshape(len(shape), -1) if shape else np.zeros((0, 1), np.int64)
+        return np.asarray(
+            np.ravel_multi_index([grids[a] for a in axes], [shape[a] for a in axes]), np.int64
+        )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that the query reads."""
+        return tuple(sorted({*self.new.plan.columns, *self.old.plan.columns}))
+
+    def sql(self) -> str:
+        """The query of a node: keys of the joint grid, then the rows of each pair.
+
+        Rows in which no count of either is one do not appear.
+        """
+        keys, counts, where = self._parts()
+        items = [f"{key} AS key_{i}" for i, key in enumerate(keys)]
+        items += [f"COUNT(*) FILTER (WHERE {c}) AS shared_{i}" for i, c in enumerate(counts)]
+        lines = ["SELECT " + ",\n       ".join(items), f"FROM {quote_name(SOURCE)}"]
+        if where:
+            lines.append(f"WHERE {where}")
+        if keys:
+            lines.append("GROUP BY " + ", ".join(str(i + 1) for i in range(len(keys))))
+        return "\n".join(lines)
+
+    def sql_by_row(self) -> str:
+        """As :meth:`sql`, broken down by ``identity`` (:mod:`stayput.engines.snapshots`)."""
+        keys, counts, where = self._parts()
+        items = [f"{key} AS key_{i}" for i, key in enumerate(keys)]
+        items.append("identity")
+        items += [f"COUNT(*) FILTER (WHERE {c}) AS shared_{i}" for i, c in enumerate(counts)]
+        lines = ["SELECT " + ",\n       ".join(items), f"FROM {quote_name(SOURCE)}"]
+        if where:
+            lines.append(f"WHERE {where}")
+        lines.append("GROUP BY " + ", ".join(str(i + 1) for i in range(len(keys) + 1)))
+        return "\n".join(lines)
+
+    def _parts(self) -> tuple[list[str], list[str], str]:
+        keys = [render(expr) for expr in self._expressions()]
+        mine, theirs = _conditions(self.new), _conditions(self.old)
+        counts = []
+        for i, j in self.pairs:
+            both = conjunction(tuple(c for c in (mine[i], theirs[j]) if c is not None))
+            counts.append("TRUE" if both is None else render(both))
+        wheres = (_where(self.new), _where(self.old))
+        where = conjunction(tuple(c for c in wheres if c is not None))
+        return keys, counts, "" if where is None else render(where)
+
+    def _expressions(self) -> list[Expr]:
+        found: list[Expr] = [_bound(d.expr, self.new) for d in self.new.plan.dimensions]
+        first = len(found)
+        theirs = [_bound(d.expr, self.old) for d in self.old.plan.dimensions]
+        placed = dict(zip(self._places[1], theirs, strict=True))
+        return found + [placed[axis] for axis in sorted(placed) if axis >= first]
+
+    def common(self, numbers: Indices, cell: Indices) -> Indices:
+        """Totals over the cells of the common grid, of one number per cell of one plan."""
+        joint = np.zeros(self.common_cells, dtype=np.int64)
+        first = _first_of_each(cell, len(numbers))
+        np.add.at(joint, self.common_cell[first], numbers)
+        return joint
+
+
+def _first_of_each(cell: Indices, count: int) -> Indices:
+    """For each cell of a plan one cell of the joint grid that lies in it."""
+    found = np.zeros(count, dtype=np.int64)
+    found[cell[::-1]] = np.arange(len(cell) - 1, -1, -1)
+    return found
+
+
+def key_texts(bound: BoundPlan) -> tuple[str, ...]:
+    """What makes a key the same in two plans: its expression and its declared values, as text."""
+    return tuple(f"{text} {key.values} {key.nullable}" for text, key in _keys(bound))
+
+
+def level_cells(bound: BoundPlan, level: frozenset[str]) -> Indices:
+    """Of each cell of a plan, the cell of the grid of some of its keys, in order of their texts:
+    the same for all plans that have these keys."""
+    texts = key_texts(bound)
+    shape = [dimension.slots for dimension in bound.plan.dimensions]
+    axes = [texts.index(text) for text in sorted(level)]
+    if not axes:
+        return np.zeros(math.prod(shape), dtype=np.int64)
+    grids = np.indices(shape).reshape(len(shape), -1)
+    chosen = [grids[axis] for axis in axes]
+    return np.asarray(np.ravel_multi_index(chosen, [shape[a] for a in axes]), np.int64)
+
+
+def _keys(bound: BoundPlan) -> tuple[tuple[str, Dimension], ...]:
+    """Keys are the same if their expression is, and they have the same declared values."""
+    return tuple(
+        (
+            render(_bound(d.expr, bound)),
+            dataclasses.replace(d, label="", expr=_bound(d.expr, bound)),
+        )
+        for d in bound.plan.dimensions
+    )
+
+
+def _bound(expr: Expr, bound: BoundPlan) -> Expr:
+    return substitute(expr, bound.constants())
+
+
+def _where(bound: BoundPlan) -> Expr | None:
+    where = bound.plan.where
+    return None if where is None else _bound(where, bound)
+
+
+def _conditions(bound: BoundPlan) -> list[Expr | None]:
+    return [
+        None if count.condition is None else _bound(count.condition, bound)
+        for count in bound.plan.counts
+    ]

@@ -1,0 +1,179 @@
+"""Combinations of answers that are about few rows: short vectors of a lattice.
+
+Released row sets are vectors of zeros and ones, one place per row; of them only the scalar products
+are known, which are the numbers of shared rows.  A combination with whole coefficients c gives each
+row a whole weight; cᵀGc, with G the matrix of scalar products, is the sum of the squared weights.
+So a combination that is about a set of fewer than ``least`` rows, once each, is one with
+0 < cᵀGc < least; a pair S - T has cᵀGc = |S| + |T| - 2·|S ∩ T|.
+
+The search for these is exact: the sets are replaced by shorter differences of each other as long as
+there are any (which changes no combination), then all short vectors are enumerated, depth first,
+with the part of the length that cannot be undone any more as the bound (Fincke and Pohst, "Improved
+methods for calculating vectors of short length in a lattice", 1985).  What takes more than
+:data:`MAX_STEPS` steps counts as found: on the safe side.
+
+A combination may also give twice a set, as A+B, A+C and B+C give 2·A.  Then 0 < cᵀGc < 4·least, all
+products with released sets are even, cᵀGc is a multiple of 4 and three coefficients or more are
+odd.  That is necessary, not sufficient, so some harmless combinations are found, too; it is
+searched for as far as :data:`MAX_STEPS` go.  Higher multiples are found only if cᵀGc < least: three
+times one row, with a least of 10.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+MAX_STEPS = 20_000
+
+_SLACK = 1e-6
+
+Gram = Sequence[Sequence[int]]
+Accepts = Callable[[int, Sequence[int], Sequence[int]], bool]
+"""Whether a combination is wanted: its squared length, coefficients, products with all sets."""
+
+
+def few_rows(gram: Gram, least: int, fresh: int = 1) -> bool:
+    """Whether a combination with one of the first ``fresh`` answers in it is about few rows.
+
+    Args:
+        gram: rows shared by each pair of answers; on the diagonal the rows of each.
+        least: fewer rows are few.
+        fresh: so many answers come first that are new; what the others give away by themselves is
+            not looked at.
+    """
+    basis = _Basis(gram, fresh)
+    basis.shorten()
+    if not basis.size:
+        return False
+    once = _Search(basis, gram, least - 1, lambda length, _, __: length > 0)
+    twice = _Search(basis, gram, 4 * least - 1, _gives_twice)
+    return once.found(exhausted=True) or twice.found(exhausted=False)
+
+
+def _gives_twice(length: int, weights: Sequence[int], products: Sequence[int]) -> bool:
+    odd = sum(weight % 2 for weight in weights)
+    return length > 0 and length % 4 == 0 and odd >= 3 and all(p % 2 == 0 for p in products)
+
+
+class _Basis:
+    """Whole combinations of the answers that span the same lattice, and their products."""
+
+    def __init__(self, gram: Gram, fresh: int) -> None:
+        count = len(gram)
+        self.fresh = fresh
+        self.vectors = [[int(i == j) for j in range(count)] for i in range(count)]
+        self.products = [[int(n) for n in row] for row in gram]
+        self._drop_zeros()
+
+    @property
+    def size(self) -> int:
+        return len(self.vectors)
+
+    def shorten(self) -> None:
+        """Replace each vector by a shorter difference to another one, while there is one."""
+        changed = True
+        while changed:
+            changed = False
+            for i in range(self.size):
+                for j in range(self.size):
+                    if i != j and self._reduce(i, j):
+                        changed = True
+            self._drop_zeros()
+
+    def _reduce(self, i: int, j: int) -> bool:
+        length = self.products[j][j]
+        if not length:
+            return False
+        factor = (2 * self.products[i][j] + length) // (2 * length)
+        gain = factor * (2 * self.products[i][j] - factor * length)
+        if factor == 0 or gain <= 0:
+            return False
+        self.vectors[i] = [
+            a - factor * b for a, b in zip(self.vectors[i], self.vectors[j], strict=True)
+        ]
+        products = self.products
+        products[i] = [a - factor * b for a, b in zip(products[i], products[j], strict=True)]
+        for row in products:
+            row[i] -= factor * row[j]
+        return True
+
+    def _drop_zeros(self) -> None:
+        kept = [i for i in range(self.size) if self.products[i][i]]
+        self.vectors = [self.vectors[i] for i in kept]
+        self.products = [[self.products[i][j] for j in kept] for i in kept]
+
+
+class _Search:
+    """One use: vectors of a squared length up to ``bound`` that a test accepts.
+
+    Coefficients are chosen from the last vector of the basis to the first.
+    """
+
+    def __init__(self, basis: _Basis, gram: Gram, bound: int, accepts: Accepts) -> None:
+        order = sorted(range(basis.size), key=lambda i: basis.products[i][i])
+        self._vectors = [basis.vectors[i] for i in order]
+        self._products = [[basis.products[i][j] for j in order] for i in order]
+        self._fresh, self._gram, self._bound, self._accepts = basis.fresh, gram, bound, accepts
+        self._lengths, self._slopes = _decomposed(np.array(self._products, dtype=np.float64))
+        self._steps = 0
+        self._chosen = np.zeros(basis.size)
+
+    def found(self, *, exhausted: bool) -> bool:
+        """Whether there is one; ``exhausted`` if that takes too many steps to tell."""
+        try:
+            return self._descend(len(self._vectors) - 1, float(self._bound))
+        except _TooManySteps:
+            return exhausted
+
+    def _descend(self, level: int, left: float) -> bool:
+        self._steps += 1
+        if self._steps > MAX_STEPS:
+            raise _TooManySteps
+        if level < 0:
+            return self._is_wanted()
+        length = self._lengths[level]
+        center = -float(self._slopes[level, level + 1 :] @ self._chosen[level + 1 :])
+        reach = math.sqrt(max(left, 0.0) / length) + _SLACK if length else 2.0
+        for value in range(math.ceil(center - reach), math.floor(center + reach) + 1):
+            self._chosen[level] = value
+            if self._descend(level - 1, left - length * (value - center) ** 2):
+                return True
+        self._chosen[level] = 0.0
+        return False
+
+    def _is_wanted(self) -> bool:
+        chosen = [round(c) for c in self._chosen]
+        weights = [
+            sum(c * vector[i] for c, vector in zip(chosen, self._vectors, strict=True))
+            for i in range(len(self._gram))
+        ]
+        if not any(weights[: self._fresh]):
+            return False
+        products = [sum(g * w for g, w in zip(row, weights, strict=True)) for row in self._gram]
+        length = sum(p * w for p, w in zip(products, weights, strict=True))
+        return length <= self._bound and self._accepts(length, weights, products)
+
+
+class _TooManySteps(Exception):
+    """The search was given up."""
+
+
+def _decomposed(
+    gram: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """(lengths, slopes): cᵀGc = Σ_i lengths[i]·(c[i] + Σ_{j>i} slopes[i, j]·c[j])²."""
+    size = len(gram)
+    rest = gram.copy()
+    slopes = np.zeros((size, size))
+    lengths = np.zeros(size)
+    for i in range(size):
+        if rest[i, i] <= _SLACK * gram[i, i]:
+            continue  # it follows from those before: any whole coefficient near the center will do
+        lengths[i] = rest[i, i]
+        slopes[i, i + 1 :] = rest[i, i + 1 :] / lengths[i]
+        rest[i + 1 :, i + 1 :] -= np.outer(slopes[i, i + 1 :], rest[i, i + 1 :])
+    return lengths, slopes

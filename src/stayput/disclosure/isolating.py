@@ -1,0 +1,278 @@
+"""Answers that together are about few rows: the differencing rule, on pooled numbers of rows.
+
+The checker knows of each answer the opened counts and which of them passed, and of each pair of
+answers how many rows both are about (:mod:`stayput.differencing.overlap`), over all holders.  A
+count of a new answer is withheld if it, with others that were released,
+
+* differs from one of them in some, but fewer than ``least`` rows: cell against cell, and total
+  against total for the keys that both have (a total being that of all its released cells);
+* or differs from one of them in rows of fewer than ``min_holders`` holders, where the totals are
+  complete: the difference would be those holders' part;
+* or is in a combination that is about fewer than ``least`` rows
+  (:func:`stayput.differencing.short.few_rows`), for the same keys;
+* or is too close to an answer that only some of the holders know, as they say.
+
+Of the cells of a total those with the fewest rows go first.  Released means passed: whether or not
+a column shows it, and whether or not its run was released in the end.  What earlier answers give
+away by themselves stays given away.  Everything in question is withheld in the *new* answer; nobody
+can take back the old one.
+
+Not seen: combinations of single cells of one answer with totals of another, beyond pairs; counts of
+one answer under several FILTERs, beyond what is left out of each; people with several rows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stayput.differencing.overlap import Indices, Overlap, key_texts, kinds, level_cells
+from stayput.differencing.short import few_rows
+from stayput.sql import BoundPlan
+
+Flags = npt.NDArray[np.bool_]
+Counts = npt.NDArray[Any]
+
+MAX_LEVELS = 16
+"""Sets of keys at which totals are combined; pairs are compared at all of them."""
+
+MAX_TOGETHER = 40
+"""Answers that are combined, the newest first; pairs are compared with all of them."""
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Judged:
+    """An answer: cells × counts, and which of them may be released."""
+
+    run: bytes
+    bound: BoundPlan
+    counts: Counts
+    passes: Flags
+    least: int = 0
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Pair:
+    """What two answers share: ``shared`` is joint cells × pairs, ``holders`` common cells × pairs,
+    the number of holders with rows in which they differ."""
+
+    overlap: Overlap
+    shared: Counts
+    holders: Counts
+
+
+Pairs = Mapping[tuple[bytes, bytes], Pair]
+"""By the runs of the later and the earlier answer."""
+
+
+def isolating(
+    new: Judged, others: Sequence[Judged], pairs: Pairs, *, least: int, min_holders: int
+) -> Flags:
+    """Cells × counts of a new answer that must not be released beside the others."""
+    left = new
+    for other in others:
+        between = _between(pairs, new, other)
+        if between is not None:
+            few = max(least, other.least)
+            left = _without(left, _cells(left, other, between, few))
+            left = _without(left, _totals(left, other, between, few, min_holders))
+    left = _without(left, _combinations(left, others, pairs, least))
+    return new.passes & ~left.passes
+
+
+def _without(judged: Judged, found: Flags) -> Judged:
+    return dataclasses.replace(judged, passes=judged.passes & ~found)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Between:
+    """A pair seen from one of its answers."""
+
+    pairs: tuple[tuple[int, int], ...]
+    mine: Indices
+    theirs: Indices
+    common: Indices
+    shared: Counts
+    holders: Counts
+
+
+def _between(pairs: Pairs, one: Judged, other: Judged) -> _Between | None:
+    pair = pairs.get((one.run, other.run))
+    if pair is not None:
+        o = pair.overlap
+        return _Between(o.pairs, o.new_cell, o.old_cell, o.common_cell, pair.shared, pair.holders)
+    pair = pairs.get((other.run, one.run))
+    if pair is None:
+        return None
+    o = pair.overlap
+    mirrored = tuple((j, i) for i, j in o.pairs)
+    return _Between(mirrored, o.old_cell, o.new_cell, o.common_cell, pair.shared, pair.holders)
+
+
+def _cells(new: Judged, other: Judged, between: _Between, least: int) -> Flags:
+    """Single cells that differ in few rows."""
+    found: Flags = np.zeros_like(new.passes)
+    for index, (i, j) in enumerate(between.pairs):
+        mine, theirs = between.mine, between.theirs
+        differ = new.counts[mine, i] + other.counts[theirs, j] - 2 * between.shared[:, index]
+        released = new.passes[mine, i] & other.passes[theirs, j]
+        few = released & (differ > 0) & (differ < least)
+        found[mine[few], i] = True
+    return found
+
+
+def _totals(new: Judged, other: Judged, between: _Between, least: int, min_holders: int) -> Flags:
+    """Cells to withhold so that no totals for the common keys differ in few rows, or in rows of few
+    holders: those with the fewest rows, one after the other, until the totals are far apart."""
+    found: Flags = np.zeros_like(new.passes)
+    mine = _of_cells(between.mine, between.common, len(new.counts))
+    theirs = _of_cells(between.theirs, between.common, len(other.counts))
+    for index, (i, _) in enumerate(between.pairs):
+        while True:
+            left = _without(new, found)
+            bad = _close_totals(left, other, between, index, (mine, theirs), least, min_holders)
+            cells = np.flatnonzero(left.passes[:, i] & bad[mine] & (new.counts[:, i] > 0))
+            if not cells.size:
+                break
+            for common in np.unique(mine[cells]):
+                inside = cells[mine[cells] == common]
+                found[inside[np.argmin(new.counts[inside, i])], i] = True
+    return found
+
+
+def _close_totals(
+    new: Judged,
+    other: Judged,
+    between: _Between,
+    index: int,
+    levels: tuple[Indices, Indices],
+    least: int,
+    min_holders: int,
+) -> Flags:
+    """Common cells at which the totals differ in too few rows, or of too few holders."""
+    (i, j), size = between.pairs[index], len(between.holders)
+    mine, theirs = _total(new, i, levels[0], size), _total(other, j, levels[1], size)
+    released = new.passes[between.mine, i] & other.passes[between.theirs, j]
+    both = np.zeros(size, dtype=object)
+    np.add.at(both, between.common[released], between.shared[released, index])
+    differ = mine + theirs - 2 * both
+    some = (mine > 0) & (theirs > 0) & (differ > 0)
+    whole = _complete(new, i, levels[0], size) & _complete(other, j, levels[1], size)
+    alone = whole & (between.holders[:, index] < min_holders)
+    return np.asarray(some & ((differ < least) | alone), dtype=np.bool_)
+
+
+def _of_cells(cell: Indices, level: Indices, count: int) -> Indices:
+    found = np.zeros(count, dtype=np.int64)
+    found[cell] = level
+    return found
+
+
+def _total(judged: Judged, count: int, level: Indices, size: int) -> Counts:
+    """Rows of all released cells."""
+    found = np.zeros(size, dtype=object)
+    passed = judged.passes[:, count]
+    np.add.at(found, level[passed], judged.counts[passed, count])
+    return found
+
+
+def _complete(judged: Judged, count: int, level: Indices, size: int) -> Flags:
+    """Where no cell with rows is withheld."""
+    found: Flags = np.ones(size, dtype=np.bool_)
+    missing = ~judged.passes[:, count] & (judged.counts[:, count] > 0)
+    found[level[missing]] = False
+    return found
+
+
+# --- combinations ---------------------------------------------------------------------------------
+
+
+def _combinations(new: Judged, others: Sequence[Judged], pairs: Pairs, least: int) -> Flags:
+    found: Flags = np.zeros_like(new.passes)
+    mine = frozenset(key_texts(new.bound))
+    levels = list(dict.fromkeys(mine & frozenset(key_texts(o.bound)) for o in others))
+    levels = list(dict.fromkeys([*levels, frozenset[str]()]))[:MAX_LEVELS]
+    for level in levels if len(others) > 1 else ():
+        beside = [o for o in others if level <= frozenset(key_texts(o.bound))][-MAX_TOGETHER:]
+        for i in range(new.counts.shape[1]):
+            terms = [(new, i), *_terms(new, i, beside)]
+            for cell in _exposing(terms, pairs, level, least):
+                found[level_cells(new.bound, level) == cell, i] = True
+    return found
+
+
+def _terms(new: Judged, count: int, others: Sequence[Judged]) -> Iterator[tuple[Judged, int]]:
+    """Counts of other answers about the same kind of rows; of each answer one of each FILTER that
+    is chosen out of all rows."""
+    kind = kinds(new.bound)[count]
+    for other in others:
+        same = [j for j, found in enumerate(kinds(other.bound)) if found == kind]
+        yield from ((other, j) for j in same)
+
+
+def _exposing(
+    terms: Sequence[tuple[Judged, int]], pairs: Pairs, level: frozenset[str], least: int
+) -> Iterator[int]:
+    """Cells of a level at which the first of some totals is in a combination about few rows."""
+    size = int(level_cells(terms[0][0].bound, level).max()) + 1
+    grams: dict[tuple[int, int], Counts] = {}
+    for a, one in enumerate(terms):
+        for b, other in enumerate(terms[: a + 1]):
+            shared = _gram(one, other, pairs, level, size)
+            if shared is not None:
+                grams[a, b] = shared
+    for cell in range(size):
+        chosen = _known(grams, len(terms), cell)
+        if len(chosen) > 2 and chosen[0] == 0:
+            gram = [[int(grams[max(a, b), min(a, b)][cell]) for b in chosen] for a in chosen]
+            if few_rows(gram, least):
+                yield cell
+
+
+def _known(grams: Mapping[tuple[int, int], Counts], count: int, cell: int) -> list[int]:
+    """Terms with rows, all different, of which every pair is known."""
+    chosen: list[int] = []
+    for a in range(count):
+        own = grams[a, a][cell]
+        known = all((a, b) in grams for b in chosen)
+        if own > 0 and known:
+            twin = any(grams[b, b][cell] == own == grams[a, b][cell] for b in chosen if b)
+            if not twin:
+                chosen.append(a)
+    return chosen
+
+
+def _gram(
+    one: tuple[Judged, int],
+    other: tuple[Judged, int],
+    pairs: Pairs,
+    level: frozenset[str],
+    size: int,
+) -> Counts | None:
+    """Rows that two totals share at each cell of a level, where that is known."""
+    (first, i), (second, j) = one, other
+    cells = level_cells(first.bound, level)
+    if first is second:
+        inner = (
+            i if i == j or (i, j) in first.bound.plan.rests
+            else j if (j, i) in first.bound.plan.rests
+            else None
+        )  # fmt: skip
+        if inner is None:
+            return None
+        both = first.passes[:, i] & first.passes[:, j]
+        found = np.zeros(size, dtype=object)
+        np.add.at(found, cells[both], first.counts[both, inner])
+        return found
+    between = _between(pairs, first, second)
+    if between is None or (i, j) not in between.pairs:
+        return None
+    index = between.pairs.index((i, j))
+    released = first.passes[between.mine, i] & second.passes[between.theirs, j]
+    found = np.zeros(size, dtype=object)
+    np.add.at(found, cells[between.mine[released]], between.shared[released, index])
+    return found
