@@ -12,11 +12,11 @@ with the part of the length that cannot be undone any more as the bound (Fincke 
 methods for calculating vectors of short length in a lattice", 1985).  What takes more than
 :data:`MAX_STEPS` steps counts as found: on the safe side.
 
-A combination may also give twice a set, as A+B, A+C and B+C give 2·A.  Then 0 < cᵀGc < 4·least, all
-products with released sets are even, cᵀGc is a multiple of 4 and three coefficients or more are
-odd.  That is necessary, not sufficient, so some harmless combinations are found, too; it is
-searched for as far as :data:`MAX_STEPS` go.  Higher multiples are found only if cᵀGc < least: three
-times one row, with a least of 10.
+A combination may also give m times a set, as A+B, A+C and B+C give 2·A.  Then 0 < cᵀGc < m²·least,
+m² divides cᵀGc, at least three coefficients are no multiples of m, and each released set S shares
+|A ∩ S| rows with it, so m divides all products, of one sign, and m times a product is at most cᵀGc.
+That is necessary, not sufficient, so a harmless combination may be found, too; it is searched for
+up to :data:`MAX_MULTIPLE` and as far as :data:`MAX_STEPS` go.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+
+MAX_MULTIPLE = 3
+"""Four sets have no combination that gives a higher multiple of a set and not the set itself: no
+determinant of four rows of zeros and ones is larger (of five rows: 5)."""
 
 MAX_STEPS = 20_000
 
@@ -50,13 +54,23 @@ def few_rows(gram: Gram, least: int, fresh: int = 1) -> bool:
     if not basis.size:
         return False
     once = _Search(basis, gram, least - 1, lambda length, _, __: length > 0)
-    twice = _Search(basis, gram, 4 * least - 1, _gives_twice)
-    return once.found(exhausted=True) or twice.found(exhausted=False)
+    if once.found(exhausted=True):
+        return True
+    return any(
+        _Search(basis, gram, m * m * least - 1, _gives_multiple(m)).found(exhausted=False)
+        for m in range(2, MAX_MULTIPLE + 1)
+    )
 
 
-def _gives_twice(length: int, weights: Sequence[int], products: Sequence[int]) -> bool:
-    odd = sum(weight % 2 for weight in weights)
-    return length > 0 and length % 4 == 0 and odd >= 3 and all(p % 2 == 0 for p in products)
+def _gives_multiple(m: int) -> Accepts:
+    def accepts(length: int, weights: Sequence[int], products: Sequence[int]) -> bool:
+        several = sum(weight % m != 0 for weight in weights) >= 3
+        if not several or length <= 0 or length % (m * m) or any(p % m for p in products):
+            return False
+        one_sign = min(products) >= 0 or max(products) <= 0
+        return one_sign and max(map(abs, products)) * m <= length
+
+    return accepts
 
 
 class _Basis:
