@@ -17,6 +17,7 @@ import yaml
 
 from stayput.config import (
     FILE_NAME,
+    CheckerSettings,
     CoordinatorSettings,
     Settings,
     StagingSettings,
@@ -26,7 +27,7 @@ from stayput.disclosure.floor import OutputFloor
 from stayput.engines.source import SourceSpec
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
-SAMPLES = {name: DEPLOY / name / FILE_NAME for name in ("coordinator", "node")}
+SAMPLES = {name: DEPLOY / name / FILE_NAME for name in ("checker", "coordinator", "node")}
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
 
@@ -47,6 +48,7 @@ def _load(text: str, home: Path) -> Settings:
 @pytest.mark.parametrize("name", SAMPLES)
 def test_the_samples_load_and_show_the_defaults(name: str, tmp_path: Path) -> None:
     loaded = _load(SAMPLES[name].read_text(encoding="utf-8"), tmp_path)
+    assert loaded.checker == CheckerSettings()
     assert loaded.coordinator == CoordinatorSettings()
     assert loaded.staging == StagingSettings()
     assert loaded.review == OutputFloor()
@@ -59,6 +61,7 @@ def test_the_samples_show_every_key(tmp_path: Path) -> None:
             tables = values.values() if section in ("sources", "budgets") else [values]
             shown.setdefault(section, set()).update(key for table in tables for key in table)
     keys = {
+        "checker": {field.name for field in dataclasses.fields(CheckerSettings)},
         "coordinator": {field.name for field in dataclasses.fields(CoordinatorSettings)},
         "review": {field.name for field in dataclasses.fields(OutputFloor)},
         "staging": {field.name for field in dataclasses.fields(StagingSettings)},

@@ -220,8 +220,8 @@ class Seen:
         self.sent: dict[str, list[int]] = {}
         open_sum, encrypt = encryption.open, encryption.encrypt
 
-        def opening(encrypted: Any, private: Any) -> tuple[int, ...]:
-            sums = open_sum(encrypted, private)
+        def opening(encrypted: Any, private: Any, **others: Any) -> tuple[int, ...]:
+            sums = open_sum(encrypted, private, **others)
             self.opened[encrypted.context.round] = sums
             return sums
 

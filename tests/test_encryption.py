@@ -600,3 +600,82 @@ def test_a_sum_with_values_beyond_its_vector_is_refused(checker: PrivateKey) -> 
         data = paillier.encrypt(checker.public, [plaintext])
         with pytest.raises(VerificationError, match="opened sum"):
             encryption.open(EncryptedSum(context, data), checker)
+
+
+# --- proofs of knowledge (M-7) --------------------------------------------------------------------
+
+
+@pytest.fixture
+def proven(checker: PrivateKey) -> Context:
+    return dataclasses.replace(context_for(checker), proven=True)
+
+
+def refused(addition: Addition, holder: str, data: bytes) -> str:
+    """How a part is refused; nothing of it is in the sum afterwards."""
+    missing = addition.missing
+    with pytest.raises(VerificationError) as caught:
+        addition.add(holder, data)
+    assert addition.missing == missing
+    return caught.value.message
+
+
+def test_a_sum_of_proven_parts_is_the_sum(
+    checker: PrivateKey, keys: dict[str, AgreementKey], proven: Context
+) -> None:
+    addition = Addition(proven, checker.public)
+    for name in proven.participants:
+        addition.add(name, part([1, -2, 3], proven, name, keys, checker).ciphertexts)
+    assert encryption.open(addition.sum(), checker) == (3, -6, 9)
+
+
+def test_nobody_submits_what_another_made(
+    checker: PrivateKey, keys: dict[str, AgreementKey], proven: Context
+) -> None:
+    """Copied, re-randomised, doubled, of another run; with no proof, or that of something else."""
+    theirs = part([1, -2, 3], proven, "ewr", keys, checker).ciphertexts
+    own = part([4, 5, 6], proven, "jfk", keys, checker).ciphertexts
+    width = checker.public.ciphertext_bytes
+    vector, proof = theirs[:width], theirs[width:]
+    n = checker.public.modulus
+    number = int.from_bytes(vector, "big")
+    zero = int.from_bytes(paillier.encrypt(checker.public, [0]), "big")
+
+    def bent(changed: int) -> bytes:
+        return (changed % n**2).to_bytes(width, "big") + proof
+
+    addition = Addition(proven, checker.public)
+    unknown = "the maker of the ciphertexts does not know what is in them"
+    assert refused(addition, "jfk", theirs) == unknown
+    for changed in (number * zero, number**2, number * (1 + n)):
+        assert refused(addition, "jfk", bent(changed)) == unknown
+        assert refused(addition, "ewr", bent(changed)) == unknown
+    assert refused(addition, "jfk", vector + own[width:]) == unknown
+    assert "length" in refused(addition, "ewr", vector)
+    assert "length" in refused(addition, "ewr", theirs + b"\0")
+    for change in ({"run": os.urandom(16)}, {"round": Round.COUNTS}, {"question": bytes(32)}):
+        elsewhere = dataclasses.replace(proven, **change)
+        assert refused(Addition(elsewhere, checker.public), "ewr", theirs) == unknown
+    addition.add("ewr", theirs)
+
+
+def test_an_unproven_context_takes_no_proof_and_the_other_way_round(
+    checker: PrivateKey, keys: dict[str, AgreementKey], proven: Context
+) -> None:
+    plain = dataclasses.replace(proven, proven=False)
+    assert plain.digest != proven.digest
+    with_proof = part([1, 2, 3], proven, "ewr", keys, checker).ciphertexts
+    without = part([1, 2, 3], plain, "ewr", keys, checker).ciphertexts
+    assert "bytes" in refused(Addition(plain, checker.public), "ewr", with_proof)
+    assert "length" in refused(Addition(proven, checker.public), "ewr", without)
+
+
+def test_nothing_needs_no_proof(
+    checker: PrivateKey, keys: dict[str, AgreementKey], proven: Context
+) -> None:
+    nothing = dataclasses.replace(proven, count=0)
+    addition = Addition(nothing, checker.public)
+    for name in nothing.participants:
+        found = part([], nothing, name, keys, checker).ciphertexts
+        assert found == b""
+        addition.add(name, found)
+    assert encryption.open(addition.sum(), checker) == ()

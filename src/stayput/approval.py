@@ -702,6 +702,10 @@ def _statement(scenario: Scenario, planned: Plan, number: int, holder: str) -> l
         + ";",
         "     ",
     )
+    if scenario.proven:
+        lines += _wrapped(
+            "- with every part a proof, in your name, that you know what is in it;", "     "
+        )
     if planned.values:
         lines += _wrapped(
             f"- then, for cells that pass the check only, {len(planned.values)} sums each.", "     "

@@ -73,7 +73,7 @@ from stayput.release import (
     sealed_digest,
 )
 from stayput.replica import Replica
-from stayput.runs import earlier_run, fetch_plan, verify_sum
+from stayput.runs import earlier_run, fetch_plan, told, verify_sum
 from stayput.scenario import Scenario
 from stayput.session import Judge, Release
 from stayput.steps import CountsChecked, FailureReason, ResultReleased, Round, RunFailed
@@ -90,6 +90,7 @@ class Checker:
         link: the way to the coordinator.
         clock: Unix seconds.
         random: ``random(n)`` gives n random bytes from the operating system.
+        constant_time: how sums are opened; see :func:`stayput.encryption.open`.
     """
 
     def __init__(
@@ -100,6 +101,8 @@ class Checker:
         link: CoordinatorLink,
         clock: Callable[[], int],
         random: Callable[[int], bytes],
+        *,
+        constant_time: bool = True,
     ) -> None:
         self._identity = identity
         self.replica = replica
@@ -107,6 +110,7 @@ class Checker:
         self._link = link
         self._clock = clock
         self._random = random
+        self._constant_time = constant_time
         self._counts: dict[bytes, OpenedCounts] = {}
         self.report: Callable[[str], None] = lambda message: None
 
@@ -318,7 +322,10 @@ class Checker:
         between, the coordinator included, is found out before anything is opened.
         """
         return encryption.open(
-            verify_sum(self._link, self.replica, run, round, context), self._paillier
+            verify_sum(self._link, self.replica, run, round, context),
+            self._paillier,
+            constant_time=self._constant_time,
+            progress=told(self.report, self._clock, f"run {run.hex()[:8]}: opened"),
         )
 
     # --- release ----------------------------------------------------------------------------------

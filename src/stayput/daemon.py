@@ -43,6 +43,7 @@ from stayput.steps import Role
 from stayput.store.journal import Journal, MemoryMirror
 from stayput.store.ledger import STORAGE_KEY, Ledger
 from stayput.witness import Witness
+from stayput.workers import Workers
 
 POLL_MS = 20_000
 """How long one question to the coordinator may wait for news."""
@@ -258,7 +259,7 @@ def _run_node(home: Path, identity: Identity, members: Members, report: Report) 
         require_landlock=settings.require_landlock,
         threads=settings.threads,
     )
-    with GrpcLink(identity, members) as link, pool:
+    with GrpcLink(identity, members) as link, pool, Workers() as workers:
         swept = pool.swept
         if swept:
             report(f"swept what {swept} interrupted staging(s) had left")
@@ -273,6 +274,7 @@ def _run_node(home: Path, identity: Identity, members: Members, report: Report) 
             clock,
             secrets.token_bytes,
             lambda: load_settings(home).budgets,
+            workers,
         )
         node.report = report
         report(f"node {identity.name} follows the log")
@@ -287,7 +289,13 @@ def _run_checker(home: Path, identity: Identity, members: Members, report: Repor
     journal = Journal(home / "journal.db")
     with GrpcLink(identity, members) as link:
         checker = Checker(
-            identity, Replica(members, journal), journal, link, clock, secrets.token_bytes
+            identity,
+            Replica(members, journal),
+            journal,
+            link,
+            clock,
+            secrets.token_bytes,
+            constant_time=load_settings(home).checker.constant_time,
         )
         checker.report = report
         report(f"checker {identity.name} follows the log")

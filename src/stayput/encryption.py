@@ -18,6 +18,8 @@ Clauses (``docs/protocol.md``):
 * M-4  Of n participants each gives only values x with |x| < 2^(width-1) / n, so the sum fits.
 * M-5  A sum takes one part of every participant: no more, no fewer, no one else's.
 * M-6  A ciphertext is a unit modulo n², the vector has exactly the length of its context.
+* M-7  Where the scenario asks for it a part ends with a proof that its holder knows what is in it,
+  bound to holder and context: nobody's part is another's, nor made of others'.
 
 Not here: signatures over parts, who may take part (:mod:`stayput.session`).  What leaks: number and
 width of the values, which the scenario tells anyway.  What M-6 does *not* show is that a sum was
@@ -35,7 +37,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stayput import documents
-from stayput.crypto import paillier
+from stayput.crypto import paillier, proofs
 from stayput.crypto.agreement import AgreementKey
 from stayput.crypto.cores import Progress
 from stayput.crypto.masks import pairwise_mask
@@ -51,7 +53,13 @@ from stayput.crypto.packing import (
     values_from,
     whole_array,
 )
-from stayput.crypto.paillier import Accumulator, PrivateKey, PublicKey, parse_ciphertexts
+from stayput.crypto.paillier import (
+    Accumulator,
+    CiphertextVector,
+    PrivateKey,
+    PublicKey,
+    parse_ciphertexts,
+)
 from stayput.documents import Int64, document
 from stayput.errors import (
     InvalidInput,
@@ -76,7 +84,7 @@ class Context:
     key, ``width`` the bits per value, ``count`` the number of values.  ``question`` commits to what
     decides which numbers are added (order, verdict): parts made for two questions do not add up,
     whoever shows the holders what.  Its salt also keeps readers of the log from trying counts until
-    the context's digest fits.
+    the context's digest fits.  With ``proven`` every part carries a proof (M-7).
     """
 
     run: bytes
@@ -87,6 +95,7 @@ class Context:
     width: int
     count: Int64
     question: bytes
+    proven: bool = False
 
     def __post_init__(self) -> None:
         if len(self.run) != 16 or {*map(len, (self.scenario, self.checker_key, self.question))} != {
@@ -115,7 +124,7 @@ class Context:
 
 @dataclasses.dataclass(frozen=True)
 class EncryptedPartial:
-    """One holder's part of one sum: masked, packed, encrypted."""
+    """One holder's part of one sum: masked, packed, encrypted; and its proof (M-7), if any."""
 
     holder: str
     context: Context
@@ -188,8 +197,23 @@ def encrypt(
     residues = residues_from(whole, layout)
     mask = pairwise_mask(key, me, peers, context.digest, layout)
     plaintexts = pack(add_residues(residues, mask), layout)
-    data = paillier.encrypt(checker, plaintexts, workers=workers, progress=progress)
-    return EncryptedPartial(me, context, data)
+    if not _has_proof(context):
+        data = paillier.encrypt(checker, plaintexts, workers=workers, progress=progress)
+        return EncryptedPartial(me, context, data)
+    data, proof = proofs.encrypt_with_proof(
+        checker, plaintexts, _binding(context, me), workers=workers, progress=progress
+    )
+    return EncryptedPartial(me, context, data + proof)
+
+
+def _has_proof(context: Context) -> bool:
+    """An empty vector needs none."""
+    return context.proven and context.count > 0
+
+
+def _binding(context: Context, holder: str) -> bytes:
+    """Who proves, and for what (M-7)."""
+    return documents.digest_bytes("stayput.v1.Prover", context.digest + holder.encode("ascii"))
 
 
 class Addition:
@@ -221,15 +245,22 @@ class Addition:
         Raises:
             PermissionDenied: not a participant (M-5).
             RuleViolation: this holder's part is in already (M-5).
-            VerificationError: not valid ciphertexts of this context (M-6).
+            VerificationError: not valid ciphertexts of this context (M-6), or not proven to be
+                this holder's own where that is asked for (M-7).
         """
         if holder not in self._context.participants:
             raise PermissionDenied("only a participant gives a part of a sum")
         if holder in self._added:
             raise RuleViolation("a participant's part is added once", clause="M-5")
-        vector = parse_ciphertexts(ciphertexts, self._checker, self._layout.ciphertexts)
-        self._accumulator.add(vector)
+        self._accumulator.add(self._verified(holder, ciphertexts))
         self._added.add(holder)
+
+    def _verified(self, holder: str, data: bytes) -> CiphertextVector:
+        if not _has_proof(self._context):
+            return parse_ciphertexts(data, self._checker, self._layout.ciphertexts)
+        end = self._layout.ciphertexts * self._checker.ciphertext_bytes
+        vector = parse_ciphertexts(data[:end], self._checker, self._layout.ciphertexts)
+        return proofs.verify_proof(vector, _binding(self._context, holder), data[end:])
 
     def sum(self) -> EncryptedSum:
         """The encrypted sum of all participants.
@@ -253,11 +284,18 @@ def parse_sum(data: bytes, context: Context, checker: PublicKey) -> EncryptedSum
 
 
 def open(
-    encrypted: EncryptedSum, private: PrivateKey, *, progress: Progress | None = None
+    encrypted: EncryptedSum,
+    private: PrivateKey,
+    *,
+    constant_time: bool = True,
+    progress: Progress | None = None,
 ) -> tuple[int, ...]:
     """Decrypt a sum; ``context.count`` signed whole numbers.
 
-    In constant time as far as the key goes: when the answer comes is seen on the network.
+    Args:
+        constant_time: as far as the key goes, since it is seen when the answer comes and others may
+            share the machine; otherwise blinded (docs/adr/0006).
+        progress: called with ciphertexts done and in all; what it raises cancels.
 
     If a part was missing, foreign or made under another context the numbers are noise: this
     function cannot tell, the log can.
@@ -267,7 +305,7 @@ def open(
     """
     layout = _layout(encrypted.context, private.public)
     vector = parse_ciphertexts(encrypted.ciphertexts, private.public, layout.ciphertexts)
-    plaintexts = paillier.decrypt(private, vector, progress=progress)
+    plaintexts = paillier.decrypt(private, vector, blinded=not constant_time, progress=progress)
     return tuple(values_from(unpack(plaintexts, layout), layout))
 
 

@@ -29,6 +29,7 @@ is to be done and each answer is safe to give twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from typing import Protocol
 
 from stayput import documents
@@ -65,7 +66,14 @@ from stayput.plans import (
 from stayput.privacy import Budget, budget_for, run_cost
 from stayput.release import RunOrder
 from stayput.replica import Replica
-from stayput.runs import context_of, fetch_plan, fetch_verdict, runs_beside, verify_sum
+from stayput.runs import (
+    context_of,
+    fetch_plan,
+    fetch_verdict,
+    runs_beside,
+    told,
+    verify_sum,
+)
 from stayput.scenario import NoiseMechanism, Scenario
 from stayput.session import Contribute, RunPhase, RunState
 from stayput.staging import (
@@ -124,6 +132,7 @@ class Node:
         clock: Unix seconds.
         random: ``random(n)`` gives n random bytes from the operating system.
         budgets: what runs may cost, of each data set, by the holder's settings.
+        workers: processes that share the encryption of long vectors.
     """
 
     def __init__(
@@ -138,6 +147,7 @@ class Node:
         clock: Callable[[], int],
         random: Callable[[int], bytes],
         budgets: Callable[[], Sequence[Budget]] = tuple,
+        workers: Executor | None = None,
     ) -> None:
         self._identity = identity
         self._budgets = budgets
@@ -153,6 +163,7 @@ class Node:
         self._owed = {*self._swept, *ledger.runs_with(_RECEIPT)}
         self._clock = clock
         self._random = random
+        self._workers = workers
         self._report: Callable[[str], None] = lambda message: None
 
     @property
@@ -575,6 +586,8 @@ class Node:
             key=self._identity.agreement_key,
             agreement_keys={name: members[name].agreement_key for name in context.participants},
             checker=checker,
+            workers=self._workers,
+            progress=told(self._report, self._clock, f"run {context.run.hex()[:8]}: encrypted"),
         )
         step = Contributed(
             run=context.run,

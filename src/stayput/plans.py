@@ -107,6 +107,7 @@ class RunPlan:
     compared: tuple[Compared, ...] = ()
     strangers: bool = False  # a participant answered questions that not everybody here knows
     reading: TableContract | None = None
+    proven: bool = False  # every part carries a proof (M-7)
 
     @property
     def rounds(self) -> int:
@@ -173,6 +174,7 @@ def plan_run(
         checker_key=members.checker_key(scenario.checker).key_id,
         order=documents.digest(order),
         salt=order.salt,
+        proven=scenario.proven,
     )
     return run if planned.joined else _beside(run, earlier, strangers=strangers)
 
@@ -237,6 +239,7 @@ def _context(run: RunPlan, round: Round, width: int, count: int, verdict: bytes 
         width=width,
         count=count,
         question=documents.commitment("stayput.v1.Question", run.salt, run.order + verdict),
+        proven=run.proven,
     )
 
 

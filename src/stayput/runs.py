@@ -11,7 +11,10 @@ What leaks: parts are masked and encrypted; a sum that was formed again stays in
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from stayput import documents
+from stayput.crypto.cores import Progress
 from stayput.encryption import Addition, Context, EncryptedSum, digest_ciphertexts
 from stayput.errors import DocumentError, InvalidInput, SqlError, VerificationError
 from stayput.link import CoordinatorLink
@@ -28,6 +31,22 @@ from stayput.replica import Replica
 from stayput.scenario import Scenario
 from stayput.session import RunState, Session, verify_proposal
 from stayput.steps import Round
+
+TELL_EVERY = 5
+"""Seconds between two words about long work."""
+
+
+def told(report: Callable[[str], None], clock: Callable[[], int], what: str) -> Progress:
+    """Progress of long work, as percentages told now and then; short work stays silent."""
+    last = clock()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal last
+        if clock() - last >= TELL_EVERY:
+            last = clock()
+            report(f"{what} {100 * done // total} %")
+
+    return progress
 
 
 def fetch_scenario(link: CoordinatorLink, replica: Replica, digest: bytes) -> Scenario:

@@ -522,6 +522,7 @@ class Scenario:
     limits: Limits
     nonce: bytes
     models: tuple[Model, ...] = ()
+    proven: bool = False  # every encrypted part carries a proof of knowledge (M-7)
     run_key_bits: int = 0  # Paillier keys of vertical runs; 0 where no table is vertical
 
     def __post_init__(self) -> None:

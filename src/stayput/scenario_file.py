@@ -93,7 +93,7 @@ _OF_PRIVACY = (
 
 _SCENARIO_KEYS = (
     "scenario", "title", "purpose", "data_user", "checker", "holders", "limits", "tables",
-    "join", "statements", "models", "output", "privacy",
+    "join", "statements", "models", "output", "privacy", "encryption",
 )  # fmt: skip
 _COLUMN_KEYS = (
     "type", "unit", "decimals", "min", "max", "outside", "levels", "grade", "nullable", "role",
@@ -200,7 +200,7 @@ class _Reader:
         return self._attempt(lambda node, _: self._scenario(node, nonce), self._root, "")
 
     def _scenario(self, root: Node, nonce: bytes) -> Scenario | None:
-        optional = ("output", "join", "statements", "models", "privacy")
+        optional = ("output", "join", "statements", "models", "privacy", "encryption")
         fields = self._mapping(
             root, "", _SCENARIO_KEYS, [key for key in _SCENARIO_KEYS if key not in optional]
         )
@@ -220,6 +220,7 @@ class _Reader:
         statements = self._optional(fields, "statements", self._statements, "", no_statement)
         models = self._optional(fields, "models", self._models, "", no_model)
         key_bits = self._run_key_bits(fields, tables)
+        proven = self._optional(fields, "encryption", self._encryption, "", False)
         self._only_joins = bool(tables) and all(table.vertical for table in tables or ())
         exact: tuple[Privacy | None] = (None,)
         noise = self._optional(fields, "privacy", self._privacy, "", exact)
@@ -249,9 +250,14 @@ class _Reader:
                 limits=_given(limits),
                 nonce=nonce,
                 models=_given(models),
+                proven=_given(proven),
                 run_key_bits=_given(key_bits),
             ),
         )
+
+    def _encryption(self, node: Node, where: str) -> bool | None:
+        fields = self._mapping(node, where, ["proof_of_knowledge"], [])
+        return self._optional(fields, "proof_of_knowledge", self._truth, where, False)
 
     def _run_key_bits(
         self, fields: Mapping[str, Node], tables: tuple[TableContract, ...] | None

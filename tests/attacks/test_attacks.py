@@ -518,3 +518,22 @@ def test_two_identical_runs_have_nothing_equal_in_the_log(world: World) -> None:
                     seen[run].add(value)
     assert not seen[first] & seen[second]
     assert len(seen[first]) > 8
+
+
+def test_a_part_without_its_proof_or_with_anothers(tmp_path: Path) -> None:
+    """The scenario asks for proofs: the coordinator logs no part that its holder did not make."""
+    proven = World(tmp_path, TEXT + "encryption: {proof_of_knowledge: true}\n")
+    run = proven.order()
+    honest = {name: contribution(proven, run, name) for name in ("north", "south")}
+    size = proven.coordinator.size
+    with pytest.raises(VerificationError, match="does not know what is in them"):
+        submit(proven, "south", contribution(proven, run, "south", ciphertexts=honest["north"][2]))
+    width = proven.members.checker_key("office").ciphertext_bytes
+    bare = honest["south"][2][: len(honest["south"][2]) // width * width]
+    with pytest.raises(VerificationError, match="length"):
+        submit(proven, "south", contribution(proven, run, "south", ciphertexts=bare))
+    assert proven.coordinator.size == size + 1  # south's receipt, no part
+    again = proven.client.run(proven.scenario, "by_colour", youngest=0)
+    proven.settle()
+    assert again.wait().table.num_rows
+    proven.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import secrets
 
@@ -121,15 +122,24 @@ def test_long_product_of_powers() -> None:
     assert kernel.power_product(us, exponents, gmpy2.mpz(SQUARE)) == expected % SQUARE
 
 
-@pytest.mark.parametrize("offline", [False, True])
-def test_half_of_a_decryption(offline: bool) -> None:
+@pytest.mark.parametrize("blinded", [False, True])
+def test_half_of_a_decryption(blinded: bool) -> None:
     half = CrtPower(P, Q, P - 1)
-    for m in (0, 1, N - 1, 2**400):
+    blinds = half.blinds(pow(5, N, SQUARE)) if blinded else itertools.repeat(None)
+    for m, blind in zip((0, 1, N - 1, 2**400), blinds, strict=False):
         number = (1 + m * N) * pow(secrets.randbelow(N), N, SQUARE) % SQUARE
-        assert half.open(number, offline=offline) == m % P
+        assert half.open(number, blind) == m % P
 
 
-@pytest.mark.parametrize("offline", [False, True])
-def test_an_exponent_that_does_not_belong_is_noticed(offline: bool) -> None:
+@pytest.mark.parametrize("blinded", [False, True])
+def test_an_exponent_that_does_not_belong_is_noticed(blinded: bool) -> None:
     half = CrtPower(P, Q, 12345)
-    assert half.open(gmpy2.mpz(pow(3, N, SQUARE)), offline=offline) is None
+    blind = next(half.blinds(pow(5, N, SQUARE))) if blinded else None
+    assert half.open(gmpy2.mpz(pow(3, N, SQUARE)), blind) is None
+
+
+def test_blinds_are_residues_that_nobody_can_foresee() -> None:
+    half = CrtPower(P, Q, P - 1)
+    drawn = [list(itertools.islice(half.blinds(pow(5, N, SQUARE)), 3)) for _ in range(20)]
+    assert all(pow(int(blind), P - 1, P * P) == 1 for blinds in drawn for blind in blinds)
+    assert len({int(blind) for blinds in drawn for blind in blinds}) == 60

@@ -86,7 +86,7 @@ def test_known_answers() -> None:
             digits = [a >> (window * i) & (1 << window) - 1 for i in range(384 // window)]
             assert powers.encrypt(m, digits) == expected
         vector = parse_ciphertexts(expected.to_bytes(1024, "big"), private.public, 1)
-        assert decrypt(private, vector) == decrypt(private, vector, offline=True) == [m]
+        assert decrypt(private, vector) == decrypt(private, vector, blinded=True) == [m]
         known.append(hashlib.sha256(expected.to_bytes(1024, "big")).hexdigest()[:16])
     assert known == KNOWN
 
@@ -201,14 +201,14 @@ def test_tables_stay_within_their_memory(
 # --- subgroup keys --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("offline", [False, True])
-def test_subgroup_key_opens_sums(subgroup_key: PrivateKey, offline: bool) -> None:
+@pytest.mark.parametrize("blinded", [False, True])
+def test_subgroup_key_opens_sums(subgroup_key: PrivateKey, blinded: bool) -> None:
     public = subgroup_key.public
     plaintexts = [0, 1, public.modulus - 1, 2**2000]
     accumulator = paillier.Accumulator(public, 4)
     for _ in range(2):
         accumulator.add(parse_ciphertexts(encrypt(public, plaintexts), public, 4))
-    opened = decrypt(subgroup_key, accumulator.total(), offline=offline)
+    opened = decrypt(subgroup_key, accumulator.total(), blinded=blinded)
     assert opened == [2 * m % public.modulus for m in plaintexts]
 
 

@@ -21,6 +21,9 @@ work: that is how to cancel."""
 PIECE: Final = 128
 """Ciphertexts per piece: some 20 to 50 ms of encryption at 3072 bits."""
 
+SHARED_FROM: Final = 8 * PIECE
+"""Ciphertexts below which workers are not asked: they would take longer to start."""
+
 _IN_FLIGHT: Final = 16
 """Pieces that wait at the workers; bounds the memory of what is pending."""
 

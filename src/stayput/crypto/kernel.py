@@ -20,7 +20,7 @@ What leaks: table look-ups by secret digits and ordinary GMP are not constant ti
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import getitem
 from typing import Any, Final
 
@@ -35,9 +35,6 @@ _BUILD_COST: Final = 1.6
 
 _ENTRY_OVERHEAD: Final = 100
 """Bytes of two Python objects and two list slots beside the numbers of one entry."""
-
-_BLINDING_BITS: Final = 64
-
 
 # --- powers of a fixed base -----------------------------------------------------------------------
 
@@ -224,20 +221,29 @@ class CrtPower:
         # L((1 + n)^e) = e·q modulo p
         self._factor: Any = gmpy2.invert(self._exponent * other, self.prime)
 
-    def open(self, number: Any, *, offline: bool) -> Any | None:
+    def open(self, number: Any, blind: Any = None) -> Any | None:
         """m modulo p, or None if ``exponent`` does not belong to this number.
 
         Normally with ``powmod_sec``, whose time and memory accesses do not depend on the exponent.
-        ``offline`` takes the faster ``powmod`` with the exponent multiplied by a fresh random
-        number of 64 bits each time.
+
+        Args:
+            blind: an n-th residue modulo p² that nobody else knows (:meth:`blinds`).  The number is
+                multiplied by it, which leaves m as it is, and the faster ``powmod`` taken: the base
+                of the power is then nothing that anybody chose or has seen (Kocher 1996, §10).
         """
-        p, square = self.prime, self._square
-        if offline:
-            blind = secrets.randbits(_BLINDING_BITS) | 1
-            power = gmpy2.powmod(number % square, self._exponent * blind, square)
-            factor = self._factor * gmpy2.invert(blind, p)
-        else:
+        square = self._square
+        if blind is None:
             power = gmpy2.powmod_sec(number % square, self._exponent, square)
-            factor = self._factor
-        quotient, rest = divmod(power - 1, p)
-        return None if rest else quotient * factor % p
+        else:
+            power = gmpy2.powmod(number * blind % square, self._exponent, square)
+        quotient, rest = divmod(power - 1, self.prime)
+        return None if rest else quotient * self._factor % self.prime
+
+    def blinds(self, residue: int) -> Iterator[Any]:
+        """Blinds without end: a random power of an n-th residue, and then each the square of the
+        one before (Kocher 1996, §10)."""
+        start = secrets.randbelow(int(self._square) - 1) + 1
+        blind = gmpy2.powmod_sec(residue % self._square, start, self._square)
+        while True:
+            yield blind
+            blind = blind * blind % self._square

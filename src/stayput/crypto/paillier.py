@@ -34,8 +34,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import itertools
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, Final
 
@@ -43,7 +44,7 @@ import gmpy2
 
 from stayput import documents
 from stayput.crypto import safe_primes, subgroup_primes
-from stayput.crypto.cores import PIECE, Progress, in_pieces
+from stayput.crypto.cores import PIECE, SHARED_FROM, Progress, in_pieces
 from stayput.crypto.kernel import CrtPower, Product
 from stayput.crypto.lock import lock, unlock
 from stayput.crypto.prime_search import release_lock_while_computing, search_together
@@ -346,22 +347,24 @@ class PrivateKey:
         return int(self._halves[0].prime), int(self._halves[1].prime)
 
     def open_numbers(
-        self, ciphertexts: Sequence[Any], *, offline: bool = False, progress: Progress | None = None
+        self, ciphertexts: Sequence[Any], *, blinded: bool = False, progress: Progress | None = None
     ) -> list[int]:
         """Decrypt units modulo n² by the Chinese remainder theorem (Paillier 1999, §7).
 
         Each prime has a thread of its own: the exponentiation releases the interpreter lock.
 
         Args:
-            offline: see :func:`decrypt`.
+            blinded: see :func:`decrypt`.
         """
         opened: list[int] = []
+        halves = [
+            _Half(*both, residue_base(self.public) if blinded else None)
+            for both in zip(self._halves, self._full, strict=True)
+        ]
         with _two_threads() as pool:
             for start in range(0, len(ciphertexts), PIECE):
                 piece = ciphertexts[start : start + PIECE]
-                by_p, by_q = pool.map(
-                    _open_half, self._halves, self._full, (piece, piece), (offline, offline)
-                )
+                by_p, by_q = pool.map(_Half.open, halves, (piece, piece))
                 opened.extend(map(self._combine, by_p, by_q))
                 if progress is not None:
                     progress(len(opened), len(ciphertexts))
@@ -375,17 +378,27 @@ class PrivateKey:
         return f"PrivateKey(public={self.public!r})"
 
 
-def _open_half(half: CrtPower, full: CrtPower, numbers: Sequence[Any], offline: bool) -> list[Any]:
-    """Plaintexts modulo one prime.
+class _Half:
+    """Opens numbers modulo one prime, one piece after the other.
 
     A number under a subgroup key whose randomness is not of the subgroup (another implementation
     made it) takes the full exponent.
+
+    Args:
+        residue: an n-th residue to blind with; None opens in constant time.
     """
-    opened = []
-    for number in numbers:
-        m = half.open(number, offline=offline)
-        opened.append(full.open(number, offline=offline) if m is None else m)
-    return opened
+
+    def __init__(self, half: CrtPower, full: CrtPower, residue: int | None) -> None:
+        self._half, self._full = half, full
+        self._blinds = itertools.repeat(None) if residue is None else half.blinds(residue)
+
+    def open(self, numbers: Sequence[Any]) -> list[Any]:
+        """Plaintexts modulo the prime."""
+        opened = []
+        for number, blind in zip(numbers, self._blinds, strict=False):
+            m = self._half.open(number, blind)
+            opened.append(self._full.open(number, blind) if m is None else m)
+        return opened
 
 
 def _unlocked(data: bytes, passphrase: str) -> bytes:
@@ -530,55 +543,68 @@ def encrypt(
 
     Args:
         randomness: a security parameter; the key's own (``public.randomness``) unless given.
-        workers: processes that share the work; they are sent plaintexts and public numbers.
+        workers: processes that share the work of a long vector (:data:`~.cores.SHARED_FROM`); they
+            are sent plaintexts and public numbers.
         progress: called now and then; what it raises cancels.
 
     Raises:
         InvalidInput: a plaintext is out of range, or randomness that does not fit the kind of key.
     """
-    _require_plaintexts(public, plaintexts)
     randomness = _require_randomness(public, randomness)
-    task: Callable[[Sequence[int]], bytes]
-    if randomness is Randomness.FULL:
-        task = functools.partial(_encrypt_fully, public.modulus, public.ciphertext_bytes)
-    else:
-        task = functools.partial(
-            _encrypt_shortly,
-            public.modulus,
-            residue_base(public),
-            randomness.exponent_bits(public.bits),
-            public.ciphertext_bytes,
-            len(plaintexts) if workers is None else -(-len(plaintexts) // 2),
-        )
-    return b"".join(in_pieces(task, plaintexts, workers, progress))
+    if randomness is not Randomness.FULL:
+        return encrypt_with_exponents(
+            public, plaintexts, randomness=randomness, workers=workers, progress=progress
+        )[0]
+    _require_plaintexts(public, plaintexts)
+    task = functools.partial(_encrypt_fully, public.modulus, public.ciphertext_bytes)
+    return b"".join(in_pieces(task, plaintexts, _worth(workers, plaintexts), progress))
 
 
 def encrypt_with_exponents(
-    public: PublicKey, plaintexts: Sequence[int], *, randomness: Randomness
+    public: PublicKey,
+    plaintexts: Sequence[int],
+    *,
+    randomness: Randomness,
+    workers: Executor | None = None,
+    progress: Progress | None = None,
 ) -> tuple[bytes, list[int]]:
     """Like :func:`encrypt`; also the secret exponents of h_s, for :mod:`stayput.crypto.proofs`.
 
-    Raises:
-        InvalidInput: as there.
+    Args and Raises: as there.
     """
     _require_plaintexts(public, plaintexts)
-    bits = _require_randomness(public, randomness).exponent_bits(public.bits)
-    powers = powers_of(public.modulus, residue_base(public), bits, len(plaintexts))
-    drawn = powers.draw(len(plaintexts))
-    numbers = (powers.encrypt(m, digits) for m, digits in zip(plaintexts, drawn, strict=True))
-    return _join(numbers, public), [powers.exponent(digits) for digits in drawn]
+    workers = _worth(workers, plaintexts)
+    task = functools.partial(
+        _encrypt_shortly,
+        public.modulus,
+        residue_base(public),
+        _require_randomness(public, randomness).exponent_bits(public.bits),
+        public.ciphertext_bytes,
+        len(plaintexts) if workers is None else -(-len(plaintexts) // 2),
+    )
+    data, exponents = [], []
+    for ciphertexts, drawn in in_pieces(task, plaintexts, workers, progress):
+        data.append(ciphertexts)
+        exponents += drawn
+    return b"".join(data), exponents
+
+
+def _worth(workers: Executor | None, plaintexts: Sequence[int]) -> Executor | None:
+    """The workers, if a vector is long enough for them."""
+    return workers if len(plaintexts) >= SHARED_FROM else None
 
 
 def _encrypt_shortly(
     modulus: int, base: int, exponent_bits: int, width: int, total: int, plaintexts: Sequence[int]
-) -> bytes:
-    """A piece of a vector of ``total`` ciphertexts with exponents of h_s."""
+) -> tuple[bytes, list[int]]:
+    """A piece of a vector of ``total`` ciphertexts, and its exponents of h_s."""
     powers = powers_of(modulus, base, exponent_bits, len(plaintexts), at_once=total)
     drawn = powers.draw(len(plaintexts))
-    return b"".join(
+    data = b"".join(
         powers.encrypt(m, digits).to_bytes(width, "big")
         for m, digits in zip(plaintexts, drawn, strict=True)
     )
+    return data, [powers.exponent(digits) for digits in drawn]
 
 
 def _encrypt_fully(modulus: int, width: int, plaintexts: Sequence[int]) -> bytes:
@@ -608,14 +634,14 @@ def decrypt(
     private: PrivateKey,
     vector: CiphertextVector,
     *,
-    offline: bool = False,
+    blinded: bool = False,
     progress: Progress | None = None,
 ) -> list[int]:
     """The plaintexts, 0 ≤ m < n.
 
     Args:
-        offline: only where nobody else runs on the machine and nobody sees when the answer comes:
-            a blinded exponent and ordinary exponentiation, 1.6 × as fast as constant time.
+        blinded: only where nobody else runs on the machine: ordinary exponentiation of blinded
+            ciphertexts, 1.4 × as fast as constant time (docs/adr/0006).
         progress: called now and then; what it raises cancels.
 
     Raises:
@@ -623,7 +649,7 @@ def decrypt(
     """
     if vector.public != private.public:
         raise VerificationError("the ciphertexts are under another key")
-    return private.open_numbers(vector.numbers, offline=offline, progress=progress)
+    return private.open_numbers(vector.numbers, blinded=blinded, progress=progress)
 
 
 class Accumulator:

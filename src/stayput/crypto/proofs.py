@@ -20,10 +20,12 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from typing import Any, Final
 
 import gmpy2
 
+from stayput.crypto.cores import Progress
 from stayput.crypto.kernel import power_product
 from stayput.crypto.paillier import (
     CiphertextVector,
@@ -47,11 +49,14 @@ def encrypt_with_proof(
     binding: bytes,
     *,
     randomness: Randomness | None = None,
+    workers: Executor | None = None,
+    progress: Progress | None = None,
 ) -> tuple[bytes, bytes]:
     """Encrypt as :func:`stayput.crypto.paillier.encrypt` does; the ciphertexts and a proof.
 
     Args:
         binding: digest of who proves and for what, such as holder and context.
+        workers, progress: as for encryption.
 
     Raises:
         InvalidInput: as for encryption; or full randomness, which has no exponent to prove.
@@ -59,7 +64,9 @@ def encrypt_with_proof(
     randomness = randomness or public.randomness
     if randomness is Randomness.FULL:
         raise InvalidInput("a proof of knowledge needs randomness with an exponent")
-    data, exponents = encrypt_with_exponents(public, plaintexts, randomness=randomness)
+    data, exponents = encrypt_with_exponents(
+        public, plaintexts, randomness=randomness, workers=workers, progress=progress
+    )
     n = gmpy2.mpz(public.modulus)
     square = n * n
     u = secrets.randbelow(public.modulus)
@@ -84,8 +91,7 @@ def verify_proof(vector: CiphertextVector, binding: bytes, proof: bytes) -> Ciph
     n = gmpy2.mpz(public.modulus)
     square = n * n
     width, z_bytes = public.ciphertext_bytes, (public.bits + 7) // 8
-    w_bytes = (_response_bits(public, Randomness.HALF) + 7) // 8
-    if len(proof) != width + z_bytes + w_bytes:
+    if len(proof) != proof_bytes(public):
         raise VerificationError("the proof of knowledge does not have its length")
     sealed = proof[:width]
     commitment = parse_ciphertexts(sealed, public, 1).numbers[0]
@@ -99,6 +105,12 @@ def verify_proof(vector: CiphertextVector, binding: bytes, proof: bytes) -> Ciph
     if shown != expected:
         raise VerificationError("the maker of the ciphertexts does not know what is in them")
     return vector
+
+
+def proof_bytes(public: PublicKey) -> int:
+    """The length of every proof under a key."""
+    answers = public.bits, _response_bits(public, Randomness.HALF)
+    return public.ciphertext_bytes + sum((bits + 7) // 8 for bits in answers)
 
 
 def _response_bits(public: PublicKey, randomness: Randomness) -> int:

@@ -486,7 +486,7 @@ class Limits(_message.Message):
     def __init__(self, runs: _Optional[int] = ..., valid_until: _Optional[int] = ...) -> None: ...
 
 class Scenario(_message.Message):
-    __slots__ = ("name", "title", "purpose", "data_user", "checker", "holders", "tables", "statements", "output", "limits", "nonce", "models", "run_key_bits")
+    __slots__ = ("name", "title", "purpose", "data_user", "checker", "holders", "tables", "statements", "output", "limits", "nonce", "models", "run_key_bits", "proven")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     PURPOSE_FIELD_NUMBER: _ClassVar[int]
@@ -500,6 +500,7 @@ class Scenario(_message.Message):
     NONCE_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     RUN_KEY_BITS_FIELD_NUMBER: _ClassVar[int]
+    PROVEN_FIELD_NUMBER: _ClassVar[int]
     name: str
     title: str
     purpose: str
@@ -513,7 +514,8 @@ class Scenario(_message.Message):
     nonce: bytes
     models: _containers.RepeatedCompositeFieldContainer[Model]
     run_key_bits: int
-    def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ..., purpose: _Optional[str] = ..., data_user: _Optional[str] = ..., checker: _Optional[str] = ..., holders: _Optional[_Iterable[str]] = ..., tables: _Optional[_Iterable[_Union[TableContract, _Mapping]]] = ..., statements: _Optional[_Iterable[_Union[Statement, _Mapping]]] = ..., output: _Optional[_Union[OutputPolicy, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., nonce: _Optional[bytes] = ..., models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., run_key_bits: _Optional[int] = ...) -> None: ...
+    proven: bool
+    def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ..., purpose: _Optional[str] = ..., data_user: _Optional[str] = ..., checker: _Optional[str] = ..., holders: _Optional[_Iterable[str]] = ..., tables: _Optional[_Iterable[_Union[TableContract, _Mapping]]] = ..., statements: _Optional[_Iterable[_Union[Statement, _Mapping]]] = ..., output: _Optional[_Union[OutputPolicy, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., nonce: _Optional[bytes] = ..., models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., run_key_bits: _Optional[int] = ..., proven: _Optional[bool] = ...) -> None: ...
 
 class ScenarioProposed(_message.Message):
     __slots__ = ("scenario", "user", "checker", "holders", "runs", "valid_until", "min_holders", "time")
@@ -732,7 +734,7 @@ class RunOrder(_message.Message):
     def __init__(self, run: _Optional[bytes] = ..., scenario: _Optional[bytes] = ..., statement: _Optional[str] = ..., arguments: _Optional[_Iterable[_Union[Argument, _Mapping]]] = ..., salt: _Optional[bytes] = ...) -> None: ...
 
 class Context(_message.Message):
-    __slots__ = ("run", "scenario", "round", "participants", "checker_key", "width", "count", "question")
+    __slots__ = ("run", "scenario", "round", "participants", "checker_key", "width", "count", "question", "proven")
     RUN_FIELD_NUMBER: _ClassVar[int]
     SCENARIO_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
@@ -741,6 +743,7 @@ class Context(_message.Message):
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     QUESTION_FIELD_NUMBER: _ClassVar[int]
+    PROVEN_FIELD_NUMBER: _ClassVar[int]
     run: bytes
     scenario: bytes
     round: Round
@@ -749,7 +752,8 @@ class Context(_message.Message):
     width: int
     count: int
     question: bytes
-    def __init__(self, run: _Optional[bytes] = ..., scenario: _Optional[bytes] = ..., round: _Optional[_Union[Round, str]] = ..., participants: _Optional[_Iterable[str]] = ..., checker_key: _Optional[bytes] = ..., width: _Optional[int] = ..., count: _Optional[int] = ..., question: _Optional[bytes] = ...) -> None: ...
+    proven: bool
+    def __init__(self, run: _Optional[bytes] = ..., scenario: _Optional[bytes] = ..., round: _Optional[_Union[Round, str]] = ..., participants: _Optional[_Iterable[str]] = ..., checker_key: _Optional[bytes] = ..., width: _Optional[int] = ..., count: _Optional[int] = ..., question: _Optional[bytes] = ..., proven: _Optional[bool] = ...) -> None: ...
 
 class CellVerdict(_message.Message):
     __slots__ = ("run", "cells", "measures", "passes", "salt")
