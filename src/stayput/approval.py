@@ -628,9 +628,16 @@ def _model(scenario: Scenario, model: ModelQuestion, number: int, holder: str) -
     if of_this_holder(model.staged, holder) is not None:
         size = len(model.terms) + 1
         lines += _wrapped(
-            f"- opened by the checker, over all people of the join: their number, then the sums of"
-            f" products of any two of the {size} columns of the model.",
+            f"- opened by the checker, over all people of the join: their number, and that of each"
+            f" category; then, if these pass, the sums of products of any two of the {size} columns"
+            " of the model.",
             "     ",
+        )
+        lines += _wrapped(
+            "Released as a whole, or not at all: not if few people are left for so many"
+            " coefficients, if few are in a category or in none of them, if one column follows from"
+            " the others, or if the fit is perfect.",
+            "   ",
         )
     return lines
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from vertical.plain import moments
 
 import stayput
+from stayput.disclosure.models import ModelReason
 from stayput.errors import SqlError, VerificationError
 from stayput.residents import registers
 from stayput.scenario import (
@@ -37,7 +38,14 @@ from stayput.scenario_file import parse_scenario_file
 from stayput.table import WITHHELD
 from stayput.vertical.identifiers import normalise
 from stayput.vertical.linear import fit
-from stayput.vertical.models import ask_model, finish_model, solve, verify_model_table
+from stayput.vertical.models import (
+    ask_model,
+    finish_model,
+    judge_model,
+    judge_people,
+    solve,
+    verify_model_table,
+)
 
 FILE = Path(stayput.__file__).parent / "demo_data" / "income-capacity.yaml"
 SCENARIO = parse_scenario_file(FILE.read_text(encoding="utf-8"), nonce=bytes(16))
@@ -325,3 +333,63 @@ def test_a_column_below_zero() -> None:
     theirs = sm.OLS(values[2], sm.add_constant(values[:2].T)).fit()
     assert close(table.columns[1].values, theirs.params)
     assert close(table.columns[2].values, theirs.bse)
+
+
+# --- which models are released --------------------------------------------------------------------
+
+
+def town(people: int) -> dict[str, pa.Table]:
+    return registers(people, np.random.default_rng(3))
+
+
+def judged(model: Model, rows: dict[str, pa.Table]) -> list[tuple[ModelReason, str]]:
+    """What output checking finds, in the order in which it looks."""
+    question = ask_model(model, SCENARIO.tables)
+    sums = opened(model, rows=rows)
+    early = judge_people(question, [sums[i] for i in question.first], SCENARIO.output)
+    late = judge_model(question, sums, SCENARIO.output)
+    assert set(early) <= set(late)
+    return [(problem.reason, problem.column) for problem in (early or late)]
+
+
+def test_the_models_of_the_city_pass() -> None:
+    assert judged(DEPOSITS, city()) == []
+    with_levels = dataclasses.replace(LEVELLED, references=(
+        Reference("district", "Riverside"), Reference("sector", "private")))  # fmt: skip
+    assert judged(with_levels, city()) == []
+    assert judged(with_levels, town(600)) == [(ModelReason.SMALL_CATEGORY, "district=Harbour")]
+
+
+def test_a_few_people_get_no_model() -> None:
+    reasons = {reason for reason, _ in judged(DEPOSITS, town(15))}
+    assert ModelReason.FEW_FREEDOM in reasons
+
+
+def test_a_small_reference_is_found_before_any_sum() -> None:
+    """Who alone is the reference would be the constant of the model."""
+    model = dataclasses.replace(LEVELLED, predictors=("district",), references=(
+        Reference("district", "Harbour"),))  # fmt: skip
+    assert judged(model, town(600)) == [(ModelReason.SMALL_REFERENCE, "housing.district")]
+
+
+def test_what_follows_from_others_is_found() -> None:
+    rows = dict(city())
+    social = rows["social"]
+    place = social.schema.get_field_index("score_f")
+    rows["social"] = social.set_column(place, "score_f", social["months_36"])
+    model = dataclasses.replace(DEPOSITS, predictors=("months_36", "score_f"))
+    assert judged(model, rows) == [(ModelReason.FOLLOWS, "score_f")]
+    perfect = dataclasses.replace(
+        DEPOSITS, target="score_f", predictors=("months_36", "property_value")
+    )
+    assert judged(perfect, rows) == [(ModelReason.PERFECT_FIT, "")]
+
+
+def test_impossible_sums_end_the_run() -> None:
+    question = ask_model(DEPOSITS, SCENARIO.tables)
+    sums = opened(DEPOSITS)
+    for index in range(len(sums)):
+        bent = [*sums]
+        bent[index] = -sums[index]
+        with pytest.raises(VerificationError, match="impossible"):
+            judge_model(question, bent, SCENARIO.output)

@@ -10,7 +10,8 @@ columns over everybody who is in all tables.  It is a matrix of moments
 Units: coefficients are in units of the target per unit of the column, as declared (yuan per month,
 not cents); a ridge penalty stands on the columns in their own units and spares the constant.
 
-Not here: the algebra (:mod:`stayput.vertical.linear`), and which model may be released.
+Not here: the algebra (:mod:`stayput.vertical.linear`), and the rules for which model may be
+released (:mod:`stayput.disclosure.models`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,13 @@ import dataclasses
 from collections.abc import Sequence
 from fractions import Fraction
 
+from stayput.disclosure.models import (
+    ModelColumn,
+    Problem,
+    check_categories,
+    check_model,
+    verify_model,
+)
 from stayput.errors import SqlError, VerificationError
 from stayput.finishing import square_root
 from stayput.scenario import (
@@ -77,6 +85,16 @@ class ModelQuestion:
     staged: tuple[Staged, ...]
     moments: tuple[tuple[tuple[int, int], ...], ...]
     gram: tuple[tuple[Recipe, ...], ...]
+
+    @property
+    def columns(self) -> tuple[ModelColumn, ...]:
+        """The design as output checking sees it."""
+        return tuple(_checked(term) for term in self.terms)
+
+    @property
+    def first(self) -> tuple[int, ...]:
+        """Moments that are opened first: numbers of people, in all and for each dummy."""
+        return (0, *(moment for _, moment in self.people_of_dummies))
 
     @property
     def people_of_dummies(self) -> tuple[tuple[str, int], ...]:
@@ -141,6 +159,42 @@ def _product(a: Term, b: Term) -> dict[tuple[Expr, ...], int]:
         # Nobody is in two levels, and a dummy is its own square.
         return expand(a.expr) if a == b else {}
     return expand(Arithmetic(Operation.MULTIPLY, a.expr, b.expr))
+
+
+def _checked(term: Term) -> ModelColumn:
+    return ModelColumn(
+        term.name,
+        term.expr.low,
+        term.expr.high,
+        category=term.of if term.dummy else "",
+        constant=not term.of,
+    )
+
+
+def judge_people(
+    question: ModelQuestion, first: Sequence[int], policy: OutputPolicy
+) -> tuple[Problem, ...]:
+    """What is wrong with a model as far as numbers of people tell; empty: its sums may be opened.
+
+    Args:
+        first: the opened moments that :attr:`ModelQuestion.first` names, in their order.
+    """
+    people, *ones = first
+    return check_categories(question.columns, people, ones, policy)
+
+
+def judge_model(
+    question: ModelQuestion, opened: Sequence[int], policy: OutputPolicy
+) -> tuple[Problem, ...]:
+    """Every rule that a model fails, from all its moments; empty: it may be released.
+
+    Raises:
+        VerificationError: the moments are impossible for data within the declared bounds.
+    """
+    columns, target = question.columns, _checked(question.target)
+    gram = question.matrix(opened)
+    verify_model(columns, target, opened[0], gram)
+    return check_model(columns, target, opened[0], gram, policy)
 
 
 # --- the design -----------------------------------------------------------------------------------
