@@ -32,6 +32,7 @@ error has an identifier in it.
 from __future__ import annotations
 
 import datetime
+import operator
 import re
 import unicodedata
 
@@ -130,6 +131,8 @@ def _text(text: str, rule: IdentifierRule) -> str:
 
 
 def _composed(text: str) -> str:
+    if text.isascii() and text.isprintable():  # as almost all are, and then they are NFKC
+        return text
     strange = any(_UNICODE.category(character).startswith("C") for character in text)
     if strange or UNSHOWABLE.search(text):
         raise _misfit("has a character that is unassigned in Unicode 3.2, or invisible")
@@ -141,13 +144,7 @@ def _coded(text: str, kind: IdentifierKind) -> str:
     if not plain.isascii():
         raise _misfit("has letters that are not plain ASCII")
     plain = plain.replace(" ", "").replace("-", "").upper()
-    {
-        IdentifierKind.CN_RESIDENT: _verify_resident,
-        IdentifierKind.CN_ORGANISATION: _verify_organisation,
-        IdentifierKind.LUHN: _verify_luhn,
-        IdentifierKind.IBAN: _verify_iban,
-        IdentifierKind.LEI: _verify_lei,
-    }[kind](plain)
+    _VERIFY[kind](plain)
     return plain
 
 
@@ -162,7 +159,7 @@ def _verify_resident(text: str) -> None:
         raise _misfit("has a date of birth that is not in the calendar") from None
     if born.year < _FIRST_YEAR:
         raise _misfit("has a date of birth before 1800")
-    weighed = sum(int(c) * w for c, w in zip(text, _RESIDENT_WEIGHTS, strict=False))
+    weighed = sum(map(operator.mul, map(int, text[:17]), _RESIDENT_WEIGHTS))
     if _RESIDENT_CHECK[weighed % 11] != text[-1]:
         raise _misfit("has a wrong check character")
 
@@ -204,6 +201,15 @@ def _verify_remainder(text: str) -> None:
     """ISO 7064 MOD 97-10, letters as 10 to 35."""
     if int("".join(str(_ALPHANUMERIC.index(character)) for character in text)) % 97 != 1:
         raise _misfit("has wrong check digits")
+
+
+_VERIFY = {
+    IdentifierKind.CN_RESIDENT: _verify_resident,
+    IdentifierKind.CN_ORGANISATION: _verify_organisation,
+    IdentifierKind.LUHN: _verify_luhn,
+    IdentifierKind.IBAN: _verify_iban,
+    IdentifierKind.LEI: _verify_lei,
+}
 
 
 def _misfit(what: str, hint: str = "") -> InvalidInput:
