@@ -5,13 +5,14 @@ It takes the same questions as the protocol (features, groups, moments) and adds
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from stayput.engines.contract import RAW, source_view_sql
+from stayput.engines.contract import RAW, SOURCE, source_view_sql
 from stayput.scenario import TableContract
 from stayput.vertical.identifiers import normalise
 from stayput.vertical.questions import Staged
@@ -20,9 +21,15 @@ Person = tuple[int, tuple[int, ...]]
 """Number of the group, features."""
 
 
+@functools.cache
+def _engine() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect()  # one for all: a new one takes longer than what is asked
+
+
 def stage(staged: Staged, contract: TableContract, rows: pa.Table) -> dict[bytes, Person]:
     """What a holder has in memory: by normalised identifier."""
-    connection = duckdb.connect()
+    connection = _engine()
+    connection.execute(f"DROP VIEW IF EXISTS {SOURCE}")
     connection.register(RAW, rows)
     described = connection.execute(f"DESCRIBE {RAW}").fetchall()
     types = {str(row[0]): str(row[1]) for row in described}
