@@ -31,8 +31,11 @@ from stayput.scenario import (
     Dominance,
     Grade,
     Limits,
+    NoiseMechanism,
+    OutputPolicy,
     Outside,
     Parameter,
+    Privacy,
     Scenario,
     Statement,
     TableContract,
@@ -455,3 +458,71 @@ def test_what_answers_give_away_together_is_named() -> None:
 def test_a_single_question_gives_nothing_away_together() -> None:
     alone = Statement("everyone", "SELECT COUNT(*) AS n FROM loans")
     assert "No such group was found." in approval_report(scenario(statements=(alone,)), "a").text
+
+
+# --- noise ----------------------------------------------------------------------------------------
+
+
+def noisy(privacy: Privacy, **changes: Any) -> Scenario:
+    return scenario(output=OutputPolicy(10, 3, privacy=privacy), **changes)
+
+
+def test_the_report_tells_what_noise_costs_and_does_before_anybody_agrees() -> None:
+    """By hand: two measures, rows and a sum to which a row adds up to 1.25, share an epsilon of 1,
+    so the count has scale 2; three Laplace variables of scale 1 are within 4.9 in 95 of 100 cases.
+    """
+    asked = noisy(Privacy(NoiseMechanism.GEOMETRIC, epsilon=10**9))
+    report = approval_report(asked, "a")
+    own = "\n".join(unquoted(report.text))
+    assert "8. NOISE, AND WHAT IT COSTS" in own
+    assert "9. IF YOU APPROVE" in own
+    two = plan(asked.statements[0], asked.tables, 3, asked.output)
+    assert two.measures == 2, "rows and the sum: nothing is ever missing"
+    assert re.search(r"by_sector +n +±10\n", own)
+    assert re.search(r"by_sector +a +about ±12\.\d\d divided by the number of rows", own)
+    assert "Declared     epsilon 1\n" in own
+    assert "rho 0.5: an epsilon of 1 at a delta of 0.000001" in own
+    assert re.search(r"All 5 +rho 2\.5: an epsilon of 5 at that delta", own)
+    assert "with your noise in every one" in own
+    assert "whether you have any such row" not in own, "no flag leaves beside noise"
+    assert "no other rule is evaluated" in own
+    assert approval_report(asked, "a").text == report.text
+    assert "NOISE" not in "\n".join(unquoted(approval_report(scenario(), "a").text))
+
+
+def test_gaussian_noise_is_shown_at_a_delta() -> None:
+    """rho + 2·sqrt(rho·ln(10**6)): 0.05 is 1.72, five runs 4.0."""
+    text = approval_report(noisy(Privacy(NoiseMechanism.GAUSSIAN, rho=5 * 10**7)), "a").text
+    assert "rho 0.05: an epsilon of 1.72 at" in text
+    assert "rho 0.25: an epsilon of 3.97 at" in text
+    # sigma = sqrt(2 / 0.1) = 4.47 for a count; three holders: 1.96 · 1.73 · 4.47 = 15.2
+    assert re.search(r"by_sector +n +±16\n", text)
+
+
+def test_warnings_about_noise() -> None:
+    some = Privacy(NoiseMechanism.GEOMETRIC, epsilon=10**9)
+    few = [w for w in kinds(approval_report(noisy(some), "a")) if "NOISE" in w.name]
+    assert few == [ApprovalWarning.NOISE_OF_ONE_HOLDER]
+    much = Privacy(NoiseMechanism.GEOMETRIC, epsilon=10**10)
+    report = approval_report(noisy(much), "a")
+    assert ApprovalWarning.NOISE_COSTS_MUCH in kinds(report)
+    assert "an epsilon of 50 at" in next(
+        w.sentence for w in report.warnings if w.kind is ApprovalWarning.NOISE_COSTS_MUCH
+    )
+    drowned = approval_report(noisy(Privacy(NoiseMechanism.GEOMETRIC, epsilon=10**8)), "a")
+    assert ApprovalWarning.NOISE_DROWNS in kinds(drowned)
+    stops = next(w for w in report.warnings if w.kind is ApprovalWarning.RUN_MAY_BE_REFUSED)
+    assert stops.sentence.endswith("loans.sector, loans.amount.")
+    person = Column("who", ColumnType.INTEGER, Grade.INTERNAL, Outside.REFUSE, minimum=0, maximum=9)
+    table = TableContract("loans", ("a", "b", "c"), (SECTOR, AMOUNT, LATE, person), 10**6, "who")
+    rows_only = approval_report(noisy(some, tables=(table,)), "a")
+    assert ApprovalWarning.NOISE_HIDES_ROWS_ONLY in kinds(rows_only)
+    whole = dataclasses.replace(some, unit="who", max_rows_per_unit=4)
+    apart = dataclasses.replace(table, units_apart=True)
+    of_people = approval_report(noisy(whole, tables=(apart,)), "a")
+    assert ApprovalWarning.NOISE_HIDES_ROWS_ONLY not in kinds(of_people)
+    assert ApprovalWarning.NOISE_OF_ONE_HOLDER not in kinds(of_people)
+    assert "one who, with at most 4 rows" in " ".join(of_people.text.split())
+    assert 'WHERE "_row" <= 4' in of_people.text, "the SQL that runs is the SQL that is shown"
+    none = {w.name for w in kinds(rows_only)} & {"NO_DOMINANCE_RULE", "NO_GROUP_RULE"}
+    assert not none, "noise stands in for these rules"

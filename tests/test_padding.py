@@ -14,7 +14,17 @@ from stayput.finishing import finish
 from stayput.padding import STEP, padded, unpadded, widths
 from stayput.partials import assemble
 from stayput.release import CheckedResult
-from stayput.scenario import Column, ColumnType, Grade, Outside, Statement, TableContract
+from stayput.scenario import (
+    Column,
+    ColumnType,
+    Grade,
+    NoiseMechanism,
+    OutputPolicy,
+    Outside,
+    Privacy,
+    Statement,
+    TableContract,
+)
 from stayput.sql import Plan, bind, plan
 from stayput.table import CellType, ResultTable, column
 
@@ -66,6 +76,23 @@ def test_the_length_says_nothing() -> None:
         for rounding in (0, 1_000)
     }
     assert len(lengths) == 1
+
+
+def test_the_length_says_nothing_about_noise_either() -> None:
+    """As large as it gets, as small as it gets, and withheld."""
+    policy = OutputPolicy(10, 3, privacy=Privacy(NoiseMechanism.GEOMETRIC, epsilon=10**5))
+    made = plan(Statement("s", "SELECT g, COUNT(*) AS n, SUM(x) AS s FROM t GROUP BY g"), [TABLE],
+                3, policy)  # fmt: skip
+    assert made.noise is not None
+    (count, value), lengths = [3 * made.noise.tail(i) for i in (0, 1)], set()
+    for sign in (-1, 0, 1):
+        counts = [[sign * (3_000 + count)] for _ in range(made.cells)]
+        values = [[sign * (3_000 * 99_999 + value)] for _ in range(made.cells)]
+        for kept in (True, False):
+            passes = [[kept] * made.measures] * made.cells
+            lengths.add(len(result(made, finish(made, counts, values, passes))))
+    assert len(lengths) == 1
+    assert not lengths & {n * STEP for n in range(10)}
 
 
 def test_what_was_added_comes_off() -> None:

@@ -6,8 +6,9 @@ document until it is as long as if every cell had a number of the largest size t
 a function of scenario and arguments alone.  Canonical JSON does not end with a space, so what was
 added can be taken off again.
 
-Numbers with noise can be larger than any data; such a result is brought to the next whole
-:data:`STEP`.  What leaks: the length of an answer to this question, whatever the answer is.
+Noise may make numbers larger than any data; there is room for that of all holders.  It reaches
+further with probability below 2**-64, and such a result is brought to the next whole :data:`STEP`.
+What leaks: the length of an answer to this question, whatever the answer is.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from stayput.sql.formulas import (
     NullIfZero,
     Operator,
     Rounded,
+    Term,
     Terms,
     Total,
 )
@@ -94,8 +96,8 @@ def _largest(plan: Plan, formula: Formula) -> Fraction:
     match formula:
         case Constant(value=value):
             return abs(value)
-        case Counted():
-            return Fraction(plan.max_rows * plan.holders + _MARGIN)
+        case Counted(index=index):
+            return Fraction(_most(plan, Term(index, counted=True)))
         case Total(first=terms, decimals=decimals):
             return _sum(plan, terms) / Fraction(10**decimals)
         case NullIfZero(operand=operand):
@@ -109,7 +111,12 @@ def _largest(plan: Plan, formula: Formula) -> Fraction:
 
 
 def _sum(plan: Plan, terms: Terms) -> Fraction:
-    rows = plan.max_rows * plan.holders + _MARGIN
-    sizes = (1 if term.counted else plan.values[term.index].expr.size for term in terms)
-    pairs = zip(terms, sizes, strict=True)
-    return Fraction(rows * sum(abs(term.factor) * size for term, size in pairs))
+    return Fraction(sum(abs(term.factor) * _most(plan, term) for term in terms))
+
+
+def _most(plan: Plan, term: Term) -> int:
+    """A bound of what one measure adds up to, with the noise in it."""
+    size = 1 if term.counted else plan.values[term.index].expr.size
+    place = term.index if term.counted else len(plan.counts) + term.index
+    noise = 0 if plan.noise is None else plan.holders * plan.noise.tail(place)
+    return (plan.max_rows * plan.holders + _MARGIN) * size + noise

@@ -383,6 +383,24 @@ def test_notes_of_a_node(stayput: Stayput, live: Federation) -> None:
     assert "not a holder" in outcome.err
 
 
+def test_the_privacy_budgets_of_a_node(stayput: Stayput, live: Federation) -> None:
+    north = live.root / "north"
+    settings = north / "stayput.toml"
+    before = settings.read_text() if settings.exists() else None
+    assert "no budget" in stayput("node", "budget", home=north).err
+    settings.write_text(
+        (before or "") + '\n[budgets.dogs]\nrho = "0.4"\ntables = ["dogs", "cats"]\n'
+    )
+    with live._ledgers["north"]._database.transaction() as connection:
+        connection.execute("INSERT INTO spent VALUES (?, 'dogs', ?)", (b"z" * 16, 3 * 10**11))
+    out = stayput("node", "budget", home=north).out
+    assert re.search(r"dogs +dogs, cats +0\.3, epsilon 4\.38 +0\.4, epsilon 5\.11 +25 %", out)
+    (found,) = stayput("node", "budget", "--json", home=north).json
+    assert (found["spent_pico_rho"], found["total_pico_rho"]) == (3 * 10**11, 4 * 10**11)
+    assert stayput("node", "budget", home=live.root / "office").code == 1
+    settings.unlink() if before is None else settings.write_text(before)
+
+
 # --- writing --------------------------------------------------------------------------------------
 
 
