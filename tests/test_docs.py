@@ -118,6 +118,7 @@ def test_the_table_of_steps_names_the_signer(consortium: Any) -> None:
         Role.HOLDER: "holder",
         Role.CHECKER: "checker",
         Role.USER: "data user",
+        Role.AUDITOR: "auditor",
     }
     stated = {row[0].strip("`"): row[1] for row in _rows(PROTOCOL, "| step |")}
     for step in STEP_CLASSES:
@@ -132,7 +133,7 @@ def test_the_table_of_steps_names_the_signer(consortium: Any) -> None:
 
 def _signer_role(step: type, members: Members) -> Role:
     blank = object.__new__(step)
-    for field in ("user", "holder", "checker"):
+    for field in ("user", "holder", "checker", "authority"):
         object.__setattr__(blank, field, "somebody")
     return signer_of(blank, members)[1]
 
@@ -152,8 +153,8 @@ def test_the_table_of_messages_names_calls_and_steps_that_exist() -> None:
 
 def test_the_link_has_as_many_functions_as_the_architecture_says() -> None:
     functions = [name for name in vars(link.CoordinatorLink) if not name.startswith("_")]
-    assert len(functions) == 19
-    assert "nineteen functions" in ARCHITECTURE
+    assert len(functions) == 22
+    assert "twenty-two functions" in ARCHITECTURE
 
 
 def test_the_protocol_mentions_no_reason_code_that_does_not_exist() -> None:

@@ -446,4 +446,6 @@ def test_the_public_half_has_no_room_for_more(checker: Identity) -> None:
         "paillier_modulus",
         "witness_key",
         "auditor_key",
+        "reviewers",
+        "quorum",
     }

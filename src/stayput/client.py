@@ -84,6 +84,10 @@ _FAILURES = {
         "the encrypted sum is not that of the holders' parts; nothing of it was opened",
         "ask the operator of the coordinator, which adds the parts, then order a new run",
     ),
+    FailureReason.RESULT_NOT_CLEARED: (
+        "a person at the checker decided that the result is not released",
+        "the code is in the log (`stayput log show`); the checker's people know the rest",
+    ),
     FailureReason.LOG_FROZEN: (
         "the coordinator has ended this log",
         "ask the coordinator for the successor log, join that, and propose the scenario there",
@@ -225,6 +229,11 @@ class Client:
             valid_until=scenario.limits.valid_until,
             min_holders=scenario.output.min_holders,
             time=self._clock(),
+            review=scenario.output.review,
+            deciders=scenario.deciders,
+            authorisation=scenario.authorisation,
+            authorities=tuple(authority.name for authority in scenario.authorities),
+            replaces=scenario.replaces,
         )
         if scenario.data_user != self.identity.name:
             raise InvalidInput(
@@ -305,9 +314,9 @@ class Client:
                     f"the scenario is {state.phase.name.lower()}", reason=state.phase.name
                 )
             if not self._wait(deadline):
-                missing = [h for h in state.proposed.holders if h not in state.reviews]
                 raise NotYet(
-                    "not every holder has reviewed", hint="waiting for " + ", ".join(missing)
+                    "not everybody has reviewed it",
+                    hint="waiting for " + ", ".join(state.awaited()),
                 )
 
     # --- runs -------------------------------------------------------------------------------------
@@ -504,6 +513,10 @@ def stages(run: RunState) -> list[str]:
             said.append(f"{word} added without being read")
         if round is Round.COUNTS and run.verdict is not None:
             said.append("counts opened and judged by the checker")
+    if run.held is not None:
+        said.append("result held: people at the checker look at it before it is released")
+        if run.cleared_by:
+            said.append(f"cleared by {len(run.cleared_by)} of them")
     if run.released is not None:
         said.append("result checked and released")
     return said

@@ -45,6 +45,9 @@ class CoordinatorSettings:
     is erased so many days after the scenario has expired; 0 for never.  No fewer than
     :data:`MIN_RETENTION_DAYS`.  Entries of the log are never erased."""
 
+    held_timeout_seconds: int = 1_209_600
+    """The same while persons at the checker have to decide about a result: two weeks."""
+
 
 @dataclasses.dataclass(frozen=True)
 class CheckerSettings:

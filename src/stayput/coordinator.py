@@ -54,6 +54,7 @@ from stayput.session import (
     Add,
     Admitted,
     Instruction,
+    RunPhase,
     RunState,
     Seal,
     Session,
@@ -70,10 +71,13 @@ from stayput.steps import (
     KeysRotated,
     LogFrozen,
     Member,
+    ResultExamined,
+    ResultHeld,
     ResultReleased,
     Round,
     RunFailed,
     RunOrdered,
+    ScenarioAuthorised,
     ScenarioProposed,
     ScenarioReviewed,
     ScenarioRevoked,
@@ -88,8 +92,11 @@ S = TypeVar("S", bound=Step)
 
 DAY = 86400
 
-_PROMPTS = (ScenarioReviewed, Contributed)
+_PROMPTS = (ScenarioReviewed, ScenarioAuthorised, Contributed)
 """Steps after which it may be the coordinator's turn."""
+
+HELD_SECONDS = 14 * 24 * 3600
+"""How long persons may take to decide about a held result: two weeks bridge a holiday."""
 
 
 class Coordinator:
@@ -104,6 +111,7 @@ class Coordinator:
         run_timeout: seconds without progress after which a run is failed.
         retention_days: days after a scenario has expired when what stands beside the log about its
             runs is erased; 0 for never.  The floor is :mod:`stayput.config`'s.
+        held_timeout: the same while persons have to decide about its result.
 
     Raises:
         VerificationError: the folder does not hold the log that its checkpoint was signed for.
@@ -121,6 +129,7 @@ class Coordinator:
         *,
         run_timeout: int = 600,
         retention_days: int = 0,
+        held_timeout: int = HELD_SECONDS,
     ) -> None:
         if journal.read(0, 1):
             raise ConfigurationError(
@@ -134,6 +143,7 @@ class Coordinator:
         self._run_timeout = run_timeout
         self._retention = retention_days * DAY
         self._next_erasure = 0
+        self._held_timeout = held_timeout
         self._lock = threading.Lock()
         self._sums: dict[tuple[bytes, Round], _RunningSum] = {}
         self._questions: dict[bytes, Earlier | None] = {}
@@ -383,7 +393,9 @@ class Coordinator:
         with self.log.lock:
             now = self._clock()
             for run in self._session.open_runs():
-                late = now - self._progress.setdefault(run, now) > self._run_timeout
+                held = self._session.runs[run].phase is RunPhase.HELD
+                patience = self._held_timeout if held else self._run_timeout
+                late = now - self._progress.setdefault(run, now) > patience
                 if late and not self._session.runs[run].over:
                     self._fail(run, FailureReason.TIMED_OUT, now)
             self.log.tend()
@@ -434,6 +446,10 @@ class Coordinator:
     def revoke_scenario(self, caller: Member, step: bytes) -> int:
         """A holder that approved it."""
         return self._submit(caller, step, ScenarioRevoked)
+
+    def authorise_scenario(self, caller: Member, step: bytes) -> int:
+        """An authority that the scenario names."""
+        return self._submit(caller, step, ScenarioAuthorised)
 
     # --- runs -------------------------------------------------------------------------------------
 
@@ -518,6 +534,14 @@ class Coordinator:
         if state.verdict is None:
             raise NotYet("the counts are not judged yet")
         return self._journal.get("verdict", run + state.verdict.verdict)
+
+    def hold_result(self, caller: Member, step: bytes) -> int:
+        """The scenario's checker."""
+        return self._submit(caller, step, ResultHeld)
+
+    def examine_result(self, caller: Member, step: bytes) -> int:
+        """The scenario's checker, with the statement of one of its reviewers."""
+        return self._submit(caller, step, ResultExamined)
 
     def submit_release(self, caller: Member, step: bytes) -> int:
         """The scenario's checker."""

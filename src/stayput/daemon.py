@@ -219,6 +219,7 @@ def opened_coordinator(home: Path, identity: Identity, members: Members) -> Iter
             clock,
             run_timeout=settings.run_timeout_seconds,
             retention_days=settings.retention_days,
+            held_timeout=settings.held_timeout_seconds,
         )
         with contextlib.closing(core):
             yield core

@@ -65,6 +65,9 @@ class LocalLink:
     def revoke_scenario(self, step: bytes) -> int:
         return self._core().revoke_scenario(self._caller, step)
 
+    def authorise_scenario(self, step: bytes) -> int:
+        return self._core().authorise_scenario(self._caller, step)
+
     def order_run(self, step: bytes, order: bytes) -> int:
         return self._core().order_run(self._caller, step, order)
 
@@ -85,6 +88,12 @@ class LocalLink:
 
     def get_verdict(self, run: bytes) -> bytes:
         return self._core().get_verdict(self._caller, run)
+
+    def hold_result(self, step: bytes) -> int:
+        return self._core().hold_result(self._caller, step)
+
+    def examine_result(self, step: bytes) -> int:
+        return self._core().examine_result(self._caller, step)
 
     def submit_release(self, step: bytes) -> int:
         return self._core().submit_release(self._caller, step)

@@ -36,7 +36,7 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -124,6 +124,7 @@ class Identity:
     its file is locked; ``paillier_public`` is there always, ``passphrase`` where it was used.  Only
     holders and auditors have ``witness_key`` and ``auditor_key``.  ``rotations`` counts how often
     the keys were replaced, ``former`` are agreement keys from before that may still be needed.
+    ``reviewers`` are public keys of persons, of whom ``quorum`` sign with this party.
     """
 
     home: Path
@@ -142,6 +143,8 @@ class Identity:
     storage_root: bytes = dataclasses.field(default=b"", repr=False)
     rotations: int = 0
     former: tuple[AgreementKey, ...] = dataclasses.field(default=(), repr=False)
+    reviewers: tuple[bytes, ...] = ()
+    quorum: int = 0
 
     @property
     def member(self) -> Member:
@@ -155,6 +158,8 @@ class Identity:
             paillier_modulus=self.paillier_public.to_bytes() if self.paillier_public else b"",
             witness_key=self.witness_key.public if self.witness_key else b"",
             auditor_key=self.auditor_key.public if self.auditor_key else b"",
+            reviewers=self.reviewers,
+            quorum=self.quorum,
         )
 
     def derive_key(self, label: bytes) -> bytes:
@@ -326,12 +331,14 @@ def _load(home: Path, described: PartyHome, ask_passphrase: Callable[[], str] | 
     _require_pair(folder, tls_key, certificate, described.name)
     paillier, public, passphrase = _paillier(folder, described.role, ask_passphrase)
     joined = (home / "joined.json").is_file()
+    signing_key = SigningKey.from_bytes(_secret(folder / "signing.key"))
+    carded = _card(folder, signing_key.public)
     return Identity(
         home=home,
         name=described.name,
         role=described.role,
         address=described.address or (coordinator_address(home) if joined else ""),
-        signing_key=SigningKey.from_bytes(_secret(folder / "signing.key")),
+        signing_key=signing_key,
         agreement_key=AgreementKey.from_bytes(_secret(folder / "agreement.key")),
         certificate=certificate,
         tls_key=tls_key,
@@ -343,6 +350,8 @@ def _load(home: Path, described: PartyHome, ask_passphrase: Callable[[], str] | 
         storage_root=_secret(folder / "storage.key") if described.rotations else b"",
         rotations=described.rotations,
         former=_former_agreement_keys(home, described),
+        reviewers=carded.reviewers,
+        quorum=carded.quorum,
     )
 
 
@@ -381,10 +390,12 @@ def _paillier(
 def _carded_key(folder: Path) -> PublicKey:
     """The public half of a locked key, from the card that the party signed itself."""
     signer = SigningKey.from_bytes(_secret(folder / "signing.key")).public
-    return _intact(
-        folder / "card.json",
-        lambda data: parse_public_key(signing.verify(data, Member, signer).doc.paillier_modulus),
-    )
+    return parse_public_key(_card(folder, signer).paillier_modulus)
+
+
+def _card(folder: Path, signer: bytes) -> Member:
+    """The card that the party signed itself: also the one place that says who its reviewers are."""
+    return _intact(folder / "card.json", lambda data: signing.verify(data, Member, signer).doc)
 
 
 def _cosigning_key(path: Path, role: Role) -> SigningKey | None:
@@ -438,6 +449,41 @@ def _signing_only() -> x509.KeyUsage:
     )
 
 
+def enrol_reviewers(identity: Identity, keys: Sequence[bytes], quorum: int) -> Identity:
+    """Put persons' public keys on the card of a party that has not joined yet.
+
+    Raises:
+        InvalidInput: no such role has reviewers, a key twice, or a quorum that cannot be.
+        VerificationError: a key that no honest person has.
+        ConfigurationError: the party has joined: its card is in the log.
+    """
+    if (identity.home / "joined.json").is_file():
+        raise ConfigurationError(
+            f"{identity.name} has joined: its reviewers are on its card in the log",
+            hint="`stayput rotate --reviewer KEY … --quorum N` takes a new card",
+        )
+    changed = with_reviewers(identity, keys, quorum)
+    with _only_one(identity.home):
+        _write(_keys_folder(identity.home, 0) / "card.json", member_card(changed), 0o644)
+    return changed
+
+
+def with_reviewers(identity: Identity, keys: Sequence[bytes], quorum: int) -> Identity:
+    """The party with these reviewers; nothing is written.
+
+    Raises:
+        InvalidInput, VerificationError: see :func:`enrol_reviewers`.
+    """
+    for key in keys:
+        signing.verify_public_key(key)
+    changed = dataclasses.replace(identity, reviewers=tuple(sorted(keys)), quorum=quorum)
+    try:
+        _ = changed.member
+    except ValueError as error:
+        raise InvalidInput(str(error), hint="`stayput reviewer enrol --help`") from None
+    return changed
+
+
 # --- rotating -------------------------------------------------------------------------------------
 
 
@@ -473,6 +519,8 @@ def draw_next(identity: Identity, *, now: int, progress: Progress | None = None)
         storage_root=identity.root,
         rotations=identity.rotations + 1,
         former=kept,
+        reviewers=identity.reviewers,
+        quorum=identity.quorum,
     )
 
 

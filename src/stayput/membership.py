@@ -338,7 +338,9 @@ class Members:
         fresh = {
             now for now, was in zip(parts, _public_parts(old, before), strict=True) if now != was
         }
-        if new == old or fresh & self._used or len(set(parts)) != len(parts):
+        fresh |= set(new.reviewers) - set(old.reviewers)
+        everything = (*parts, *new.reviewers)
+        if new == old or fresh & self._used or len(set(everything)) != len(everything):
             raise RuleViolation(
                 f"{new.name} takes a key that is or was somebody's in this log",
                 clause="K-2",
@@ -407,7 +409,7 @@ def verify_card(data: bytes) -> Member:
         DocumentError, VerificationError: one of them fails.
     """
     claimed = _claimed(data, Member)
-    for key in _ed25519_keys(claimed):
+    for key in (*_ed25519_keys(claimed), *claimed.reviewers):
         signing.verify_public_key(key)
     verify_agreement_key(claimed.agreement_key)
     member = signing.verify(data, Member, claimed.signing_key).doc
@@ -510,7 +512,9 @@ def _verify(data: bytes) -> Members:
         _by_name={member.name: member for member in cards},
         _certificates=certificates,
         _checker_keys=checker_keys,
-        _used=frozenset().union(*(_public_parts(m, certificates[m.name]) for m in cards)),
+        _used=frozenset().union(
+            *((*_public_parts(m, certificates[m.name]), *m.reviewers) for m in cards)
+        ),
         _moduli=moduli,
     )
 
@@ -581,7 +585,8 @@ def _require_unique(cards: Sequence[Member]) -> None:
 def _require_distinct(cards: Sequence[Member]) -> None:
     # An Ed25519 cosignature does not commit to the cosigner's name (C2SP tlog-cosignature): one key
     # under two names, or in two trades, would let one party speak for two.
-    keys = [key for member in cards for key in _ed25519_keys(member)]
+    # So would a person's key that counts for two members, or is a member's own.
+    keys = [key for member in cards for key in (*_ed25519_keys(member), *member.reviewers)]
     if len(set(keys)) != len(keys):
         raise VerificationError("one key serves two purposes or two members")
 

@@ -445,6 +445,33 @@ class Privacy:
         )
 
 
+class OutputReview(enum.Enum):
+    """When persons at the checker decide about a result before it is released (clause R-8)."""
+
+    DOUBTFUL = 1  # when a rule leaves a doubt (:func:`stayput.disclosure.doubts`)
+    ALWAYS = 2
+
+
+class AuthorisationMode(enum.Enum):
+    """Who has to authorise a scenario besides its holders (clause S-8); none: *dispersed*."""
+
+    CENTRALISED = 1  # one authority for all holders, such as a data bureau
+    SECTORAL = 2  # for each holder the authority of its sector
+
+
+@dataclasses.dataclass(frozen=True)
+class Authority:
+    """A party, an auditor of the consortium, that authorises the scenario for some holders."""
+
+    name: str
+    holders: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _require(SLUG.fullmatch(self.name), f"{self.name!r} is no name of a party")
+        _distinct(self.holders, f"{self.name}: holder")
+        _require(bool(self.holders), f"{self.name}: an authority is of some holder")
+
+
 @dataclasses.dataclass(frozen=True)
 class OutputPolicy:
     """What a released cell must satisfy; :mod:`stayput.disclosure` has the rules.
@@ -464,6 +491,8 @@ class OutputPolicy:
     rounding: int = 0  # counts are rounded to its multiples, after all checks
     privacy: Privacy | None = None
     min_difference: int = 0  # answers differ in none of the rows, or in so many
+    review: OutputReview | None = None  # whether persons decide before a release
+    review_below: int = 0  # a released count below this leaves a doubt
 
     def __post_init__(self) -> None:
         _require(self.min_count >= 1, "min_count is at least 1")
@@ -488,6 +517,11 @@ class OutputPolicy:
             "with noise min_count is the only rule about cells",
         )
         _require(self.min_difference >= 0, "min_difference is at least 0")
+        _require(
+            self.review_below == 0
+            or (self.review is OutputReview.DOUBTFUL and self.review_below > self.min_count),
+            "review_below is above min_count, and for results that are reviewed when doubtful",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -524,6 +558,9 @@ class Scenario:
     models: tuple[Model, ...] = ()
     proven: bool = False  # every encrypted part carries a proof of knowledge (M-7)
     run_key_bits: int = 0  # Paillier keys of vertical runs; 0 where no table is vertical
+    authorisation: AuthorisationMode | None = None
+    authorities: tuple[Authority, ...] = ()  # in order of name
+    replaces: bytes | None = None  # digest of the scenario that this is a new version of
 
     def __post_init__(self) -> None:
         for name in (self.name, self.data_user, self.checker, *self.holders):
@@ -568,6 +605,25 @@ class Scenario:
         )
         self._require_noise_fits()
         _require(len(self.nonce) == 16, "the nonce has 16 bytes")
+        _require(self.replaces is None or len(self.replaces) == 32, "a digest has 32 bytes")
+        self._require_authorities()
+
+    def _require_authorities(self) -> None:
+        names = [authority.name for authority in self.authorities]
+        _require(names == sorted(set(names)), "authorities stand in order, each once")
+        _require(
+            not {self.data_user, self.checker, *self.holders} & set(names),
+            "an authority has no other part in the scenario",
+        )
+        served = sorted(h for authority in self.authorities for h in authority.holders)
+        if self.authorisation is None:
+            _require(not names, "without a mode of authorisation there is no authority")
+        else:
+            _require(
+                served == sorted(self.holders), "each holder of the scenario has one authority"
+            )
+        if self.authorisation is AuthorisationMode.CENTRALISED:
+            _require(len(names) == 1, "centralised authorisation is by one authority")
 
     def _require_noise_fits(self) -> None:
         privacy = self.output.privacy
@@ -590,6 +646,14 @@ class Scenario:
     def statement(self, name: str) -> Statement:
         """The statement of that name. Raises KeyError."""
         return {statement.name: statement for statement in self.statements}[name]
+
+    @property
+    def deciders(self) -> int:
+        """How many persons have to clear a held result: two where a column is sensitive."""
+        if self.output.review is None:
+            return 0
+        grades = {column.grade for table in self.tables for column in table.columns}
+        return 2 if Grade.SENSITIVE in grades else 1
 
     @property
     def digest(self) -> bytes:

@@ -9,6 +9,7 @@ States of a scenario::
 
     PROPOSED ──all approve, coordinator seals──▶ SEALED ──last run ordered──▶ USED_UP
         └──one refuses──▶ REFUSED                  └──one revokes (also from PROPOSED)──▶ REVOKED
+    PROPOSED, SEALED, USED_UP ──a new version is sealed──▶ REPLACED ──one revokes──▶ REVOKED
 
 (Expiry is not a state of the log: it is the comparison of a clock with ``valid_until``, done on
 the time in each step here, and again by each node with its own clock.)
@@ -16,6 +17,7 @@ the time in each step here, and again by each node with its own clock.)
 States of a run::
 
     COUNTING ─counts added─▶ JUDGING ─verdict─▶ VALUING ─values added─▶ FINISHING ─▶ RELEASED
+                                              held for persons ─▶ HELD ─▶ CLEARED ──────┘
         any of them ──a party fails it, a deletion fails, a holder revokes──▶ FAILED
 
 A run of one round goes from JUDGING to FINISHING directly.
@@ -33,13 +35,24 @@ import enum
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from stayput import documents
+from stayput.countersigning import (
+    CardApproved,
+    Examination,
+    ReportApproved,
+    ResultExamination,
+    signer_among,
+    verify_countersigned,
+    verify_statement,
+)
 from stayput.crypto import signing
 from stayput.encryption import digest_ciphertexts
 from stayput.errors import RuleViolation, VerificationError
 from stayput.membership import Members, verify_member_list
-from stayput.scenario import Scenario
+from stayput.scenario import AuthorisationMode, OutputReview, Scenario
 from stayput.steps import (
     STEP_CLASSES,
+    AuthorityDecision,
     Contributed,
     CountsChecked,
     Decision,
@@ -49,11 +62,14 @@ from stayput.steps import (
     LogFrozen,
     MemberList,
     Outcome,
+    ResultExamined,
+    ResultHeld,
     ResultReleased,
     Role,
     Round,
     RunFailed,
     RunOrdered,
+    ScenarioAuthorised,
     ScenarioProposed,
     ScenarioReviewed,
     ScenarioRevoked,
@@ -137,6 +153,7 @@ class ScenarioPhase(enum.Enum):
     SEALED = 3
     REVOKED = 4
     USED_UP = 5
+    REPLACED = 6
 
 
 class RunPhase(enum.Enum):
@@ -146,6 +163,8 @@ class RunPhase(enum.Enum):
     FINISHING = 4
     RELEASED = 5
     FAILED = 6
+    HELD = 7
+    CLEARED = 8
 
 
 @dataclasses.dataclass
@@ -155,19 +174,28 @@ class ScenarioState:
     proposed: ScenarioProposed
     phase: ScenarioPhase = ScenarioPhase.PROPOSED
     reviews: dict[str, ScenarioReviewed] = dataclasses.field(default_factory=dict)
+    authorisations: dict[str, ScenarioAuthorised] = dataclasses.field(default_factory=dict)
     runs_ordered: int = 0
     entries: list[int] = dataclasses.field(default_factory=list)
 
     @property
     def approved_by_all(self) -> bool:
+        """Every holder, and every authority besides."""
         return all(
             holder in self.reviews and self.reviews[holder].decision is Decision.APPROVED
             for holder in self.proposed.holders
-        )
+        ) and not set(self.proposed.authorities) - set(self.authorisations)
+
+    def awaited(self) -> tuple[str, ...]:
+        """Holders and authorities that have not decided yet."""
+        decided = {**self.reviews, **self.authorisations}
+        everybody = (*self.proposed.holders, *self.proposed.authorities)
+        return tuple(name for name in everybody if name not in decided)
 
     def parties(self) -> frozenset[str]:
         """Everybody named in the scenario."""
-        return frozenset((self.proposed.user, self.proposed.checker, *self.proposed.holders))
+        step = self.proposed
+        return frozenset((step.user, step.checker, *step.holders, *step.authorities))
 
 
 @dataclasses.dataclass
@@ -183,6 +211,8 @@ class RunState:
     )
     sums: dict[Round, SumFormed] = dataclasses.field(default_factory=dict)
     verdict: CountsChecked | None = None
+    held: ResultHeld | None = None
+    cleared_by: set[bytes] = dataclasses.field(default_factory=set)
     released: ResultReleased | None = None
     failed: RunFailed | None = None
     failure: FailureReason | None = None
@@ -448,7 +478,7 @@ class Session:
                 yield Add(run_id, turn)
         elif run.phase is RunPhase.JUDGING and party == run.checker:
             yield Judge(run_id)
-        elif run.phase is RunPhase.FINISHING and party == run.checker:
+        elif run.phase in (RunPhase.FINISHING, RunPhase.CLEARED) and party == run.checker:
             yield Release(run_id)
 
     def forget_parts(self, run_id: bytes) -> None:
@@ -516,6 +546,54 @@ class Session:
             raise RuleViolation("the limits of the scenario make no sense", clause="S-1")
         if step.time >= step.valid_until:
             raise RuleViolation("the scenario has expired already", clause="S-1")
+        self._require_deciders(step, members)
+        self._require_authorities(step, members)
+        earlier = None if step.replaces is None else self.scenarios.get(step.replaces)
+        if step.replaces is not None and (earlier is None or earlier.proposed.user != step.user):
+            raise RuleViolation("it replaces no scenario of this data user", clause="S-9")
+
+    def _require_deciders(self, step: ScenarioProposed, members: Members) -> None:
+        if (step.review is None) != (step.deciders == 0) or not 0 <= step.deciders <= 2:
+            raise RuleViolation("one or two persons decide, where results are held", clause="S-1")
+        if step.deciders > len(members[step.checker].reviewers):
+            raise RuleViolation(
+                f"{step.checker} has too few reviewers to decide about held results",
+                clause="R-8",
+                hint=f"its card has to enrol {step.deciders} or more: `stayput reviewer enrol`",
+            )
+
+    def _require_authorities(self, step: ScenarioProposed, members: Members) -> None:
+        names = list(step.authorities)
+        if names != sorted(set(names)) or bool(names) != (step.authorisation is not None):
+            raise RuleViolation("authorities stand in order, under a mode", clause="S-8")
+        if step.authorisation is AuthorisationMode.CENTRALISED and len(names) != 1:
+            raise RuleViolation("centralised authorisation is by one authority", clause="S-8")
+        for name in names:
+            member = members.get(name)
+            if member is None or member.role is not Role.AUDITOR:
+                raise RuleViolation(
+                    f"{name} is no auditor here: only such a member is an authority", clause="S-8"
+                )
+
+    def _require_countersigned(
+        self, name: str, statements: tuple[bytes, ...], said: object | None, clause: str
+    ) -> None:
+        """The statements are of enough reviewers of a member; none, where nothing is to be said."""
+        member = self._known_members()[name]
+        if said is None or not member.reviewers:
+            if statements:
+                raise RuleViolation("nobody has to countersign this", clause=clause)
+            return
+        try:
+            signed = verify_countersigned(statements, said, member)
+        except VerificationError as error:
+            raise RuleViolation(error.message, clause=clause) from None
+        if signed < member.quorum:
+            raise RuleViolation(
+                f"{signed} of the {member.quorum} reviewers that {name} needs have signed",
+                clause=clause,
+                hint="collect their statements: `stayput reviewer sign`",
+            )
 
     def _rule_reviewed(self, step: ScenarioReviewed) -> None:
         state = self._scenario(step.scenario)
@@ -532,13 +610,42 @@ class Session:
             raise RuleViolation("the scenario has expired", clause="S-2")
         if approved and state.proposed.min_holders < 3 and Waiver.TWO_HOLDERS not in step.waivers:
             raise RuleViolation("min_holders 2 needs the holder's waiver", clause="S-3")
+        said = ReportApproved(step.scenario, step.holder, step.report, step.waivers)
+        self._require_countersigned(
+            step.holder, step.countersignatures, said if approved else None, "S-7"
+        )
+
+    def _rule_authorised(self, step: ScenarioAuthorised) -> None:
+        state = self._scenario(step.scenario)
+        if step.authority not in state.proposed.authorities:
+            raise RuleViolation(f"{step.authority} is no authority of the scenario", clause="S-8")
+        authorised = step.decision is AuthorityDecision.AUTHORISED
+        if (step.reason is None) != authorised:
+            raise RuleViolation("a refusal, and only a refusal, gives a reason", clause="S-8")
+        known = state.authorisations.get(step.authority)
+        if step.decision is AuthorityDecision.WITHDRAWN:
+            if known is None or known.decision is not AuthorityDecision.AUTHORISED:
+                raise RuleViolation(f"{step.authority} has not authorised it", clause="S-8")
+            if state.phase in (ScenarioPhase.REVOKED, ScenarioPhase.REFUSED):
+                raise RuleViolation(f"the scenario is {_words(state.phase)}", clause="S-8")
+        elif state.phase is not ScenarioPhase.PROPOSED:
+            raise RuleViolation(f"the scenario is {_words(state.phase)}", clause="S-8")
+        elif known is not None:
+            raise RuleViolation(f"{step.authority} has decided already", clause="S-8")
+        elif authorised and step.time >= state.proposed.valid_until:
+            raise RuleViolation("the scenario has expired", clause="S-8")
+        said = ReportApproved(step.scenario, step.authority, step.report)
+        self._require_countersigned(
+            step.authority, step.countersignatures, said if authorised else None, "S-7"
+        )
 
     def _rule_sealed(self, step: ScenarioSealed) -> None:
         state = self._scenario(step.scenario)
         if state.phase is not ScenarioPhase.PROPOSED:
             raise RuleViolation(f"the scenario is {_words(state.phase)}", clause="S-4")
         if not state.approved_by_all:
-            raise RuleViolation("not every holder has approved", clause="S-4")
+            names = ", ".join(state.awaited())
+            raise RuleViolation(f"not every holder has approved; awaited: {names}", clause="S-4")
 
     def _rule_revoked(self, step: ScenarioRevoked) -> None:
         state = self._scenario(step.scenario)
@@ -621,12 +728,48 @@ class Session:
         if run.phase is not RunPhase.JUDGING:
             raise RuleViolation("there are no counts to judge", clause="R-5")
 
+    def _rule_held(self, step: ResultHeld) -> None:
+        run = self._open_run(step.run, "R-8")
+        if step.checker != run.checker:
+            raise RuleViolation(f"{step.checker} is not the scenario's checker", clause="R-8")
+        if run.phase is not RunPhase.FINISHING:
+            raise RuleViolation("there is no result to hold", clause="R-8")
+        if self.scenario_of(step.run).proposed.review is None:
+            raise RuleViolation("nobody is to decide about results of the scenario", clause="R-8")
+
+    def _rule_examined(self, step: ResultExamined) -> None:
+        run = self._open_run(step.run, "R-9")
+        if step.checker != run.checker:
+            raise RuleViolation(f"{step.checker} is not the scenario's checker", clause="R-9")
+        if run.held is None or run.phase is not RunPhase.HELD:
+            raise RuleViolation("no result is held", clause="R-9")
+        try:
+            key, said = self._examination(step)
+        except VerificationError as error:
+            raise RuleViolation(error.message, clause="R-9") from None
+        if (said.run, said.member, said.result) != (step.run, step.checker, run.held.result):
+            raise RuleViolation("the decision is about another result", clause="R-9")
+        if key in run.cleared_by:
+            raise RuleViolation("this person has decided already", clause="R-9")
+
+    def _examination(self, step: ResultExamined) -> tuple[bytes, ResultExamination]:
+        """Whose decision it is, and what it says."""
+        reviewers = self._known_members()[step.checker].reviewers
+        key = signer_among(step.examination, reviewers)
+        return key, verify_statement(step.examination, ResultExamination, key)
+
     def _rule_released(self, step: ResultReleased) -> None:
         run = self._open_run(step.run, "R-6")
         if step.checker != run.checker:
             raise RuleViolation(f"{step.checker} is not the scenario's checker", clause="R-6")
-        if run.phase is not RunPhase.FINISHING:
+        if run.phase is RunPhase.HELD:
+            raise RuleViolation("the result is held: persons have to clear it", clause="R-8")
+        if run.phase not in (RunPhase.FINISHING, RunPhase.CLEARED):
             raise RuleViolation("the result is not checked yet", clause="R-6")
+        if run.held is None and self.scenario_of(step.run).proposed.review is OutputReview.ALWAYS:
+            raise RuleViolation("every result of the scenario is held first", clause="R-8")
+        if run.held is not None and step.result != run.held.result:
+            raise RuleViolation("this is not the result that was cleared", clause="R-8")
         for name in run.ordered.participants:
             if name not in run.receipts:
                 raise RuleViolation(f"the deletion receipt of {name} is missing", clause="R-6")
@@ -647,6 +790,10 @@ class Session:
         if changed[step.member] == self._known_members()[step.member]:
             raise RuleViolation("the card is another member's", clause="K-1")
         self.require_idle(step.member)
+        before, after = self._known_members()[step.member], changed[step.member]
+        same = (before.reviewers, before.quorum) == (after.reviewers, after.quorum)
+        said = None if same else CardApproved(step.member, card_digest(step.card))
+        self._require_countersigned(step.member, step.countersignatures, said, "K-7")
 
     def _rule_frozen(self, step: LogFrozen) -> None:
         pass  # L-2 says who; whatever is open ends with it
@@ -662,13 +809,29 @@ class Session:
         if step.decision is Decision.REFUSED:
             state.phase = ScenarioPhase.REFUSED
 
+    def _effect_authorised(self, step: ScenarioAuthorised) -> None:
+        state = self.scenarios[step.scenario]
+        state.authorisations[step.authority] = step
+        if step.decision is AuthorityDecision.REFUSED:
+            state.phase = ScenarioPhase.REFUSED
+        elif step.decision is AuthorityDecision.WITHDRAWN:
+            self._revoke(step.scenario)
+
     def _effect_sealed(self, step: ScenarioSealed) -> None:
-        self.scenarios[step.scenario].phase = ScenarioPhase.SEALED
+        state = self.scenarios[step.scenario]
+        state.phase = ScenarioPhase.SEALED
+        if state.proposed.replaces is not None:
+            earlier = self.scenarios[state.proposed.replaces]
+            if earlier.phase not in (ScenarioPhase.REFUSED, ScenarioPhase.REVOKED):
+                earlier.phase = ScenarioPhase.REPLACED  # its open runs go on
 
     def _effect_revoked(self, step: ScenarioRevoked) -> None:
-        self.scenarios[step.scenario].phase = ScenarioPhase.REVOKED
+        self._revoke(step.scenario)
+
+    def _revoke(self, scenario: bytes) -> None:
+        self.scenarios[scenario].phase = ScenarioPhase.REVOKED
         for run_id in self.open_runs():
-            if self.runs[run_id].ordered.scenario == step.scenario:
+            if self.runs[run_id].ordered.scenario == scenario:
                 self._close(run_id, FailureReason.REVOKED)
 
     def _effect_ordered(self, step: RunOrdered) -> None:
@@ -698,6 +861,21 @@ class Session:
         run.verdict = step
         run.phase = RunPhase.VALUING if run.ordered.rounds == 2 else RunPhase.FINISHING
 
+    def _effect_held(self, step: ResultHeld) -> None:
+        run = self.runs[step.run]
+        run.held = step
+        run.phase = RunPhase.HELD
+
+    def _effect_examined(self, step: ResultExamined) -> None:
+        run = self.runs[step.run]
+        key, said = self._examination(step)
+        if said.decision is Examination.FAIL:
+            self._close(step.run, FailureReason.RESULT_NOT_CLEARED)
+            return
+        run.cleared_by.add(key)
+        if len(run.cleared_by) >= self.scenario_of(step.run).proposed.deciders:
+            run.phase = RunPhase.CLEARED
+
     def _effect_released(self, step: ResultReleased) -> None:
         run = self.runs[step.run]
         run.released = step
@@ -719,9 +897,15 @@ class Session:
         del self._open_runs[run_id]
 
 
+def card_digest(card: bytes) -> bytes:
+    """What reviewers sign of a card that changes who they are (clause K-7)."""
+    return documents.digest_bytes("stayput.v1.MemberEnvelope", card)
+
+
 _NO_RUNS = {
     ScenarioPhase.PROPOSED: "it can be run when every holder has approved it",
     ScenarioPhase.USED_UP: "all its runs are ordered; for more, propose it again",
+    ScenarioPhase.REPLACED: "a new version of it is sealed: run that",
 }
 
 
@@ -747,9 +931,12 @@ _SIGNERS: dict[type, tuple[str, Role | None]] = {
     RunOrdered: ("user", Role.USER),
     ScenarioReviewed: ("holder", Role.HOLDER),
     ScenarioRevoked: ("holder", Role.HOLDER),
+    ScenarioAuthorised: ("authority", Role.AUDITOR),
     StagingDestroyed: ("holder", Role.HOLDER),
     Contributed: ("holder", Role.HOLDER),
     CountsChecked: ("checker", Role.CHECKER),
+    ResultHeld: ("checker", Role.CHECKER),
+    ResultExamined: ("checker", Role.CHECKER),
     ResultReleased: ("checker", Role.CHECKER),
     RunFailed: ("party", None),
     KeysRotated: ("member", None),
@@ -771,6 +958,11 @@ def verify_proposal(step: ScenarioProposed, scenario: Scenario) -> Scenario:
         step.runs,
         step.valid_until,
         step.min_holders,
+        step.review,
+        step.deciders,
+        step.authorisation,
+        step.authorities,
+        step.replaces,
     )
     meant = (
         scenario.digest,
@@ -780,6 +972,11 @@ def verify_proposal(step: ScenarioProposed, scenario: Scenario) -> Scenario:
         scenario.limits.runs,
         scenario.limits.valid_until,
         scenario.output.min_holders,
+        scenario.output.review,
+        scenario.deciders,
+        scenario.authorisation,
+        tuple(authority.name for authority in scenario.authorities),
+        scenario.replaces,
     )
     if said != meant:
         raise VerificationError("the proposal and the scenario do not say the same")
@@ -789,6 +986,7 @@ def verify_proposal(step: ScenarioProposed, scenario: Scenario) -> Scenario:
 _RULES: dict[type, Callable[[Session, Any], None]] = {
     ScenarioProposed: Session._rule_proposed,
     ScenarioReviewed: Session._rule_reviewed,
+    ScenarioAuthorised: Session._rule_authorised,
     ScenarioSealed: Session._rule_sealed,
     ScenarioRevoked: Session._rule_revoked,
     RunOrdered: Session._rule_ordered,
@@ -796,6 +994,8 @@ _RULES: dict[type, Callable[[Session, Any], None]] = {
     Contributed: Session._rule_contributed,
     SumFormed: Session._rule_sum,
     CountsChecked: Session._rule_checked,
+    ResultHeld: Session._rule_held,
+    ResultExamined: Session._rule_examined,
     ResultReleased: Session._rule_released,
     RunFailed: Session._rule_failed,
     KeysRotated: Session._rule_rotated,
@@ -805,6 +1005,7 @@ _RULES: dict[type, Callable[[Session, Any], None]] = {
 _EFFECTS: dict[type, Callable[[Session, Any], None]] = {
     ScenarioProposed: Session._effect_proposed,
     ScenarioReviewed: Session._effect_reviewed,
+    ScenarioAuthorised: Session._effect_authorised,
     ScenarioSealed: Session._effect_sealed,
     ScenarioRevoked: Session._effect_revoked,
     RunOrdered: Session._effect_ordered,
@@ -812,6 +1013,8 @@ _EFFECTS: dict[type, Callable[[Session, Any], None]] = {
     Contributed: Session._effect_contributed,
     SumFormed: Session._effect_sum,
     CountsChecked: Session._effect_checked,
+    ResultHeld: Session._effect_held,
+    ResultExamined: Session._effect_examined,
     ResultReleased: Session._effect_released,
     RunFailed: Session._effect_failed,
     LogFrozen: Session._effect_frozen,

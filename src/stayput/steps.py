@@ -17,7 +17,7 @@ import dataclasses
 import enum
 
 from stayput.documents import Int64, document
-from stayput.scenario import END_OF_TIME, SLUG
+from stayput.scenario import END_OF_TIME, SLUG, AuthorisationMode, OutputReview
 
 
 class Role(enum.Enum):
@@ -48,6 +48,14 @@ class RefusalReason(enum.Enum):
     LIMITS_TOO_WIDE = 6
     DATA_NOT_AVAILABLE = 7
     LEGAL = 8
+
+
+class AuthorityDecision(enum.Enum):
+    """What an authority says of a scenario that names it."""
+
+    AUTHORISED = 1
+    REFUSED = 2
+    WITHDRAWN = 3  # it had authorised it
 
 
 class Waiver(enum.Enum):
@@ -101,6 +109,7 @@ class FailureReason(enum.Enum):
     STATE_LOST = 8  # a node lost its partials after a crash; a new run is needed
     SUM_MISMATCH = 9  # the logged sum is not that of the parts (clause N-7)
     LOG_FROZEN = 10  # the coordinator ended the log while the run was open
+    RESULT_NOT_CLEARED = 11  # a person at the checker decided that the held result stays (R-9)
 
 
 class FreezeReason(enum.Enum):
@@ -121,10 +130,20 @@ DIGEST_BYTES = 32
 MAX_CARD_BYTES = 8192
 """Of a logged card: a checker's with the longest certificate and modulus has some 6,500."""
 
+MAX_REVIEWERS = 16
+"""Persons who may sign for one member: more than a board has, and they all fit into one entry."""
+
+REVIEWING_ROLES = frozenset({Role.HOLDER, Role.CHECKER, Role.AUDITOR})
+"""Whose steps persons may have to sign as well."""
+
+MAX_STATEMENT_BYTES = 1024
+"""Of a reviewer's signed statement; the longest has some 600."""
+
 MAX_PREDECESSOR_BYTES = 24 * 1024
 """Of the checkpoint of a predecessor: with 100 Ed25519 signatures it has about 20 kB."""
 
 _IDS = ("run", "staging")
+_STATEMENTS = ("countersignatures", "examination")
 _MOMENTS = ("time", "started", "ended", "valid_until")
 
 
@@ -152,6 +171,10 @@ class _Plain:
 
 
 def _require_length(name: str, value: bytes) -> None:
+    if name in _STATEMENTS:  # what is inside is for the session to verify
+        if len(value) > MAX_STATEMENT_BYTES:
+            raise ValueError(f"a statement has at most {MAX_STATEMENT_BYTES} bytes")
+        return
     size = ID_BYTES if name in _IDS else DIGEST_BYTES
     if len(value) != size:
         raise ValueError(f"{name} has {size} bytes, not {len(value)}")
@@ -170,7 +193,8 @@ class Member:
     ``certificate`` is the self-signed TLS certificate (DER).  ``paillier_modulus`` (big-endian) is
     the checker's alone.  ``witness_key`` and ``auditor_key`` (Ed25519) are those of the cosigners,
     holders and auditors: with the one it says that it has seen one growing log, with the other that
-    it holds the entries and that they obey the rules.
+    it holds the entries and that they obey the rules.  ``reviewers`` are keys of persons,
+    Ed25519 and in order, of whom ``quorum`` have to sign what it decides (clause S-7).
     """
 
     name: str
@@ -181,6 +205,8 @@ class Member:
     paillier_modulus: bytes = b""
     witness_key: bytes = b""
     auditor_key: bytes = b""
+    reviewers: tuple[bytes, ...] = ()
+    quorum: int = 0
 
     def __post_init__(self) -> None:
         if not SLUG.fullmatch(self.name):
@@ -194,6 +220,17 @@ class Member:
             )
         if bool(self.paillier_modulus) != (self.role is Role.CHECKER):
             raise ValueError("the checker, and only the checker, has a Paillier modulus")
+        self._require_reviewers()
+
+    def _require_reviewers(self) -> None:
+        if self.reviewers and self.role not in REVIEWING_ROLES:
+            raise ValueError("only holders, checkers and auditors have reviewers")
+        if len(self.reviewers) > MAX_REVIEWERS or any(len(key) != 32 for key in self.reviewers):
+            raise ValueError(f"at most {MAX_REVIEWERS} reviewers, each a key of 32 bytes")
+        if list(self.reviewers) != sorted(set(self.reviewers)):
+            raise ValueError("reviewers stand in order, each once")
+        if not min(1, len(self.reviewers)) <= self.quorum <= len(self.reviewers):
+            raise ValueError("the quorum is 1 to the number of reviewers; 0 without any")
 
 
 @document("stayput.v1.Predecessor")
@@ -238,18 +275,22 @@ class KeysRotated:
     its keys are those of this card.
 
     ``card`` is the new :class:`Member` envelope, verbatim, signed by the new signing key: the one
-    signature says that the member wants it, the other that it has the new keys.
+    signature says that the member wants it, the other that it has the new keys.  A card with other
+    reviewers, or another quorum, needs the statements of the present ones (clause K-7).
     """
 
     member: str
     card: bytes
     time: Int64
+    countersignatures: tuple[bytes, ...] = ()
 
     def __post_init__(self) -> None:
         if not SLUG.fullmatch(self.member):
             raise ValueError(f"{self.member!r} is no name of a party")
         if len(self.card) > MAX_CARD_BYTES:
             raise ValueError(f"a card in the log has at most {MAX_CARD_BYTES} bytes")
+        for statement in self.countersignatures:
+            _require_length("countersignatures", statement)
         _require_moment(self.time)
 
 
@@ -265,7 +306,12 @@ class LogFrozen(_Plain):
 @document("stayput.v1.ScenarioProposed")
 @dataclasses.dataclass(frozen=True)
 class ScenarioProposed(_Plain):
-    """By the data user. The scenario itself goes to its parties, not into the log."""
+    """By the data user. The scenario itself goes to its parties, not into the log.
+
+    ``review`` and ``deciders`` say whether persons look at results before release, and how many;
+    ``authorisation`` and ``authorities`` who authorises besides the holders; ``replaces`` is the
+    scenario that this one is a new version of.
+    """
 
     scenario: bytes
     user: str
@@ -275,12 +321,34 @@ class ScenarioProposed(_Plain):
     valid_until: Int64
     min_holders: int
     time: Int64
+    review: OutputReview | None = None
+    deciders: int = 0
+    authorisation: AuthorisationMode | None = None
+    authorities: tuple[str, ...] = ()
+    replaces: bytes | None = None
+
+
+@document("stayput.v1.ScenarioAuthorised")
+@dataclasses.dataclass(frozen=True)
+class ScenarioAuthorised(_Plain):
+    """By an authority that the scenario names, besides the holders, never in place of one."""
+
+    scenario: bytes
+    authority: str
+    decision: AuthorityDecision
+    report: bytes
+    time: Int64
+    reason: RefusalReason | None = None
+    countersignatures: tuple[bytes, ...] = ()
 
 
 @document("stayput.v1.ScenarioReviewed")
 @dataclasses.dataclass(frozen=True)
 class ScenarioReviewed(_Plain):
-    """By a holder, over the digest of exactly the approval report that it read."""
+    """By a holder, over the digest of exactly the approval report that it read.
+
+    ``countersignatures`` are statements of its reviewers (clause S-7).
+    """
 
     scenario: bytes
     holder: str
@@ -289,6 +357,7 @@ class ScenarioReviewed(_Plain):
     time: Int64
     reason: RefusalReason | None = None
     waivers: tuple[Waiver, ...] = ()
+    countersignatures: tuple[bytes, ...] = ()
 
 
 @document("stayput.v1.ScenarioSealed")
@@ -393,6 +462,32 @@ class CountsChecked(_Plain):
     time: Int64
 
 
+@document("stayput.v1.ResultHeld")
+@dataclasses.dataclass(frozen=True)
+class ResultHeld(_Plain):
+    """By the checker: the result is computed and waits for persons. ``result`` commits to it."""
+
+    run: bytes
+    checker: str
+    result: bytes
+    time: Int64
+
+
+@document("stayput.v1.ResultExamined")
+@dataclasses.dataclass(frozen=True)
+class ResultExamined(_Plain):
+    """By the checker: one of its reviewers has decided about a held result.
+
+    ``examination`` is the person's own signed statement, verbatim
+    (:class:`stayput.countersigning.ResultExamination`).
+    """
+
+    run: bytes
+    checker: str
+    examination: bytes
+    time: Int64
+
+
 @document("stayput.v1.ResultReleased")
 @dataclasses.dataclass(frozen=True)
 class ResultReleased(_Plain):
@@ -421,6 +516,7 @@ Step = (
     MemberList
     | ScenarioProposed
     | ScenarioReviewed
+    | ScenarioAuthorised
     | ScenarioSealed
     | ScenarioRevoked
     | RunOrdered
@@ -428,6 +524,8 @@ Step = (
     | Contributed
     | SumFormed
     | CountsChecked
+    | ResultHeld
+    | ResultExamined
     | ResultReleased
     | RunFailed
     | KeysRotated

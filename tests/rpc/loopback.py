@@ -125,6 +125,15 @@ class Core:
         self._note("get_verdict", caller, run)
         return b"the verdict"
 
+    def authorise_scenario(self, caller: Member, step: bytes) -> int:
+        return self._note("authorise_scenario", caller, step)
+
+    def hold_result(self, caller: Member, step: bytes) -> int:
+        return self._note("hold_result", caller, step)
+
+    def examine_result(self, caller: Member, step: bytes) -> int:
+        return self._note("examine_result", caller, step)
+
     def submit_release(self, caller: Member, step: bytes) -> int:
         return self._note("submit_release", caller, step)
 

@@ -28,7 +28,12 @@ from stayput.audit.report import (
     Severity,
     SumAccount,
 )
+from stayput.countersigning import Examination, ResultExamination
+from stayput.crypto import signing
+from stayput.errors import DocumentError
+from stayput.scenario import OutputReview
 from stayput.steps import (
+    AuthorityDecision,
     Contributed,
     CountsChecked,
     Decision,
@@ -36,10 +41,13 @@ from stayput.steps import (
     LogFrozen,
     MemberList,
     Outcome,
+    ResultExamined,
+    ResultHeld,
     ResultReleased,
     Role,
     RunFailed,
     RunOrdered,
+    ScenarioAuthorised,
     ScenarioProposed,
     ScenarioReviewed,
     ScenarioRevoked,
@@ -65,7 +73,9 @@ class _ScenarioDraft:
     approvals: list[Act] = dataclasses.field(default_factory=list)
     refusals: list[Act] = dataclasses.field(default_factory=list)
     revocations: list[Act] = dataclasses.field(default_factory=list)
+    authorisations: list[Act] = dataclasses.field(default_factory=list)
     sealed: Act | None = None
+    replaced: bool = False
     ordered: int = 0
     released: int = 0
 
@@ -75,6 +85,8 @@ class _ScenarioDraft:
             return "revoked"
         if self.refusals:
             return "refused"
+        if self.replaced:
+            return "replaced"
         if self.sealed is None:
             return "proposed"
         return "used up" if self.ordered >= self.step.runs else "sealed"
@@ -93,6 +105,8 @@ class _RunDraft:
     contributions: list[ContributionAccount] = dataclasses.field(default_factory=list)
     sums: list[SumAccount] = dataclasses.field(default_factory=list)
     verdict: Act | None = None
+    held: str = ""
+    cleared: set[str] = dataclasses.field(default_factory=set)
     outcome: str = "open"
     ended: Act | None = None
     reason: str = ""
@@ -195,12 +209,16 @@ class Account:
                 self._scenarios.setdefault(step.scenario, _ScenarioDraft(act, step))
             case ScenarioReviewed() | ScenarioSealed() | ScenarioRevoked():
                 self._file_decision(step, act)
+            case ScenarioAuthorised():
+                self._file_authorisation(step, act)
             case RunOrdered():
                 self._file_order(step, act)
             case StagingDestroyed():
                 self._file_receipt(step, act)
             case Contributed() | SumFormed() | CountsChecked():
                 self._file_part(step, act)
+            case ResultHeld() | ResultExamined():
+                self._file_examination(step, act)
             case ResultReleased():
                 self._file_release(step, act)
             case RunFailed():
@@ -222,11 +240,13 @@ class Account:
             scenario.sealed = scenario.sealed or act
             for name in _lacking(scenario.step.holders, scenario.approvals):
                 self._find(act.entry, f"sealed without the approval of {name}", "S-4")
+            for name in _lacking(scenario.step.authorities, scenario.authorisations):
+                self._find(act.entry, f"sealed without the authorisation of {name}", "S-8")
+            earlier = self._scenarios.get(scenario.step.replaces or b"")
+            if earlier is not None:
+                earlier.replaced = True
         elif isinstance(step, ScenarioRevoked):
-            scenario.revocations.append(act)
-            for run in tuple(self._open):
-                if self._runs[run].scenario == step.scenario.hex():
-                    self._end(run, "failed", dataclasses.replace(act, reason="revoked"))
+            self._revoke(step.scenario, act)
         elif step.decision is Decision.REFUSED:
             scenario.refusals.append(act)
         else:
@@ -234,6 +254,37 @@ class Account:
                 message = f"{step.holder} approves after a result was released"
                 self._find(act.entry, message, "S-2")
             scenario.approvals.append(act)
+
+    def _revoke(self, scenario: bytes, act: Act) -> None:
+        self._scenarios[scenario].revocations.append(act)
+        for run in tuple(self._open):
+            if self._runs[run].scenario == scenario.hex():
+                self._end(run, "failed", dataclasses.replace(act, reason="revoked"))
+
+    def _file_authorisation(self, step: ScenarioAuthorised, act: Act) -> None:
+        scenario = self._scenarios.get(step.scenario)
+        if scenario is None:
+            self._find(act.entry, "a decision about a scenario that was not proposed", "S-1")
+        elif step.decision is AuthorityDecision.AUTHORISED:
+            scenario.authorisations.append(act)
+        elif step.decision is AuthorityDecision.REFUSED:
+            scenario.refusals.append(act)
+        else:
+            self._revoke(step.scenario, act)
+
+    def _file_examination(self, step: ResultHeld | ResultExamined, act: Act) -> None:
+        run = self._runs.get(step.run)
+        if run is None:
+            self._find(act.entry, "a decision about a run that was not ordered", "R-9")
+        elif isinstance(step, ResultHeld):
+            run.held = step.result.hex()
+        else:
+            person, decision = _decision(step)
+            if decision is Examination.FAIL:
+                failed = dataclasses.replace(act, reason="result_not_cleared")
+                self._end(step.run, "failed", failed)
+            elif decision is Examination.PASS:
+                run.cleared.add(person)
 
     def _file_order(self, step: RunOrdered, act: Act) -> None:
         scenario = self._scenarios.get(step.scenario)
@@ -319,8 +370,20 @@ class Account:
         if run.outcome != "open":
             self._find(act.entry, f"released though the run was {run.outcome} already", "R-6")
         self._examine_release(run, act)
+        self._examine_clearing(run, step, act)
         self._end(step.run, "released", act)
         run.result = step.result.hex()
+
+    def _examine_clearing(self, run: _RunDraft, step: ResultReleased, act: Act) -> None:
+        scenario = self._scenarios.get(bytes.fromhex(run.scenario))
+        proposed = None if scenario is None else scenario.step
+        if run.held and run.held != step.result.hex():
+            self._find(act.entry, "released is another result than the one that was held", "R-8")
+        if run.held and proposed is not None and len(run.cleared) < proposed.deciders:
+            self._find(act.entry, "released though persons had not cleared it", "R-8")
+        always = proposed is not None and proposed.review is OutputReview.ALWAYS
+        if always and not run.held:
+            self._find(act.entry, "released though no person had looked at it", "R-8")
 
     def _examine_release(self, run: _RunDraft, act: Act) -> None:
         """What has to stand before any release, said of this one alone."""
@@ -399,6 +462,11 @@ class Account:
                 return f"{actor} approves scenario {scenario}{waived}."
             case ScenarioReviewed():
                 return f"{actor} refuses scenario {scenario}: {_words([step.reason])}."
+            case ScenarioAuthorised(decision=AuthorityDecision.AUTHORISED):
+                return f"{actor} authorises scenario {scenario}."
+            case ScenarioAuthorised():
+                word = "refuses" if step.decision is AuthorityDecision.REFUSED else "withdraws from"
+                return f"{actor} {word} scenario {scenario}: {_words([step.reason])}."
             case ScenarioSealed():
                 return f"{actor} seals scenario {scenario}: it can be run from now on."
             case ScenarioRevoked():
@@ -407,6 +475,11 @@ class Account:
                 return f"{actor} orders run {run} of scenario {scenario}."
             case StagingDestroyed(outcome=Outcome.FAILED):
                 return f"{actor} reports for run {run} that rows could not be destroyed."
+            case ResultHeld():
+                return f"{actor} holds the result of run {run} for its people to look at."
+            case ResultExamined():
+                word = "clears" if _decision(step)[1] is Examination.PASS else "does not clear"
+                return f"A person at {actor} {word} the held result of run {run}."
             case ResultReleased():
                 to = self._runs[step.run].user if step.run in self._runs else "the data user"
                 return f"{actor} releases the checked result of run {run} to {to}."
@@ -430,6 +503,16 @@ def scenario_hex(digest: bytes) -> str:
 def _shared(value: _T) -> _T:
     """The same object for equal values: names stand in a million records."""
     return value
+
+
+def _decision(step: ResultExamined) -> tuple[str, Examination | None]:
+    """Who decided what, as the statement claims: the replay verifies it, or is silent by now."""
+    try:
+        envelope = signing.parse_envelope(step.examination)
+        said: ResultExamination = signing.peek(envelope, [ResultExamination])
+    except DocumentError:
+        return "", None
+    return envelope.key_id, said.decision
 
 
 def _lacking(holders: Iterable[str], acts: Iterable[Act]) -> list[str]:

@@ -147,6 +147,11 @@ class GrpcLink:
         method = "ScenarioService/RevokeScenario"
         return self._call(method, request, pb.RevokeScenarioResponse).index
 
+    def authorise_scenario(self, step: bytes) -> int:
+        request = pb.AuthoriseScenarioRequest(step=step)
+        method = "ScenarioService/AuthoriseScenario"
+        return self._call(method, request, pb.AuthoriseScenarioResponse).index
+
     def order_run(self, step: bytes, order: bytes) -> int:
         request = pb.OrderRunRequest(step=step, order=order)
         return self._call("RunService/OrderRun", request, pb.OrderRunResponse).index
@@ -178,6 +183,14 @@ class GrpcLink:
     def get_verdict(self, run: bytes) -> bytes:
         request = pb.GetVerdictRequest(run=run)
         return self._call("RunService/GetVerdict", request, pb.GetVerdictResponse).document
+
+    def hold_result(self, step: bytes) -> int:
+        request = pb.HoldResultRequest(step=step)
+        return self._call("RunService/HoldResult", request, pb.HoldResultResponse).index
+
+    def examine_result(self, step: bytes) -> int:
+        request = pb.ExamineResultRequest(step=step)
+        return self._call("RunService/ExamineResult", request, pb.ExamineResultResponse).index
 
     def submit_release(self, step: bytes) -> int:
         request = pb.SubmitReleaseRequest(step=step)

@@ -51,6 +51,7 @@ class CoordinatorCore(Protocol):
     def get_scenario(self, caller: Member, scenario: bytes) -> bytes: ...
     def review_scenario(self, caller: Member, step: bytes) -> int: ...
     def revoke_scenario(self, caller: Member, step: bytes) -> int: ...
+    def authorise_scenario(self, caller: Member, step: bytes) -> int: ...
     def order_run(self, caller: Member, step: bytes, order: bytes) -> int: ...
     def get_run_order(self, caller: Member, run: bytes) -> bytes: ...
     def submit_receipt(self, caller: Member, step: bytes) -> int: ...
@@ -60,6 +61,8 @@ class CoordinatorCore(Protocol):
     def get_contribution(self, caller: Member, run: bytes, round: Round, holder: str) -> bytes: ...
     def submit_verdict(self, caller: Member, step: bytes, verdict: bytes) -> int: ...
     def get_verdict(self, caller: Member, run: bytes) -> bytes: ...
+    def hold_result(self, caller: Member, step: bytes) -> int: ...
+    def examine_result(self, caller: Member, step: bytes) -> int: ...
     def submit_release(self, caller: Member, step: bytes) -> int: ...
     def deliver_result(self, caller: Member, run: bytes, sealed: bytes) -> None: ...
     def fetch_result(self, caller: Member, run: bytes) -> bytes: ...
@@ -120,7 +123,9 @@ _ANY = frozenset(Role)
 _USER = frozenset({Role.USER})
 _HOLDER = frozenset({Role.HOLDER})
 _CHECKER = frozenset({Role.CHECKER})
+_AUTHORITY = frozenset({Role.AUDITOR})
 _PARTIES = frozenset({Role.USER, Role.HOLDER, Role.CHECKER})
+_READERS = _PARTIES | _AUTHORITY
 
 METHODS: dict[str, Method] = {
     "LogService/ReadLog": Method(pb.ReadLogRequest, _ANY, _read_log),
@@ -150,7 +155,7 @@ METHODS: dict[str, Method] = {
     ),
     "ScenarioService/GetScenario": Method(
         pb.GetScenarioRequest,
-        _PARTIES,
+        _READERS,
         lambda core, caller, request: pb.GetScenarioResponse(
             document=core.get_scenario(caller, request.scenario)
         ),
@@ -167,6 +172,13 @@ METHODS: dict[str, Method] = {
         _HOLDER,
         lambda core, caller, request: pb.RevokeScenarioResponse(
             index=core.revoke_scenario(caller, request.step)
+        ),
+    ),
+    "ScenarioService/AuthoriseScenario": Method(
+        pb.AuthoriseScenarioRequest,
+        _AUTHORITY,
+        lambda core, caller, request: pb.AuthoriseScenarioResponse(
+            index=core.authorise_scenario(caller, request.step)
         ),
     ),
     "RunService/OrderRun": Method(
@@ -208,6 +220,20 @@ METHODS: dict[str, Method] = {
         _HOLDER | _CHECKER,
         lambda core, caller, request: pb.GetVerdictResponse(
             document=core.get_verdict(caller, request.run)
+        ),
+    ),
+    "RunService/HoldResult": Method(
+        pb.HoldResultRequest,
+        _CHECKER,
+        lambda core, caller, request: pb.HoldResultResponse(
+            index=core.hold_result(caller, request.step)
+        ),
+    ),
+    "RunService/ExamineResult": Method(
+        pb.ExamineResultRequest,
+        _CHECKER,
+        lambda core, caller, request: pb.ExamineResultResponse(
+            index=core.examine_result(caller, request.step)
         ),
     ),
     "RunService/SubmitRelease": Method(

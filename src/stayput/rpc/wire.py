@@ -46,6 +46,9 @@ KINDS: dict[str, tuple[str, str]] = {
     "RunService/DeliverResult": ("sealed result", "acknowledgement"),
     "RunService/FetchResult": ("run id", "sealed result"),
     "RunService/FailRun": (_STEP, _INDEX),
+    "RunService/HoldResult": (_STEP, _INDEX),
+    "RunService/ExamineResult": (_STEP, _INDEX),
+    "ScenarioService/AuthoriseScenario": (_STEP, _INDEX),
 }
 """What request and response of each method are, in words."""
 

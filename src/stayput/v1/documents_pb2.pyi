@@ -74,6 +74,18 @@ class NoiseMechanism(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NOISE_MECHANISM_GEOMETRIC: _ClassVar[NoiseMechanism]
     NOISE_MECHANISM_GAUSSIAN: _ClassVar[NoiseMechanism]
 
+class OutputReview(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OUTPUT_REVIEW_UNSPECIFIED: _ClassVar[OutputReview]
+    OUTPUT_REVIEW_DOUBTFUL: _ClassVar[OutputReview]
+    OUTPUT_REVIEW_ALWAYS: _ClassVar[OutputReview]
+
+class AuthorisationMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    AUTHORISATION_MODE_UNSPECIFIED: _ClassVar[AuthorisationMode]
+    AUTHORISATION_MODE_CENTRALISED: _ClassVar[AuthorisationMode]
+    AUTHORISATION_MODE_SECTORAL: _ClassVar[AuthorisationMode]
+
 class Decision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     DECISION_UNSPECIFIED: _ClassVar[Decision]
@@ -91,6 +103,13 @@ class RefusalReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REFUSAL_REASON_LIMITS_TOO_WIDE: _ClassVar[RefusalReason]
     REFUSAL_REASON_DATA_NOT_AVAILABLE: _ClassVar[RefusalReason]
     REFUSAL_REASON_LEGAL: _ClassVar[RefusalReason]
+
+class AuthorityDecision(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    AUTHORITY_DECISION_UNSPECIFIED: _ClassVar[AuthorityDecision]
+    AUTHORITY_DECISION_AUTHORISED: _ClassVar[AuthorityDecision]
+    AUTHORITY_DECISION_REFUSED: _ClassVar[AuthorityDecision]
+    AUTHORITY_DECISION_WITHDRAWN: _ClassVar[AuthorityDecision]
 
 class Waiver(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -147,6 +166,7 @@ class FailureReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FAILURE_REASON_STATE_LOST: _ClassVar[FailureReason]
     FAILURE_REASON_SUM_MISMATCH: _ClassVar[FailureReason]
     FAILURE_REASON_LOG_FROZEN: _ClassVar[FailureReason]
+    FAILURE_REASON_RESULT_NOT_CLEARED: _ClassVar[FailureReason]
 
 class FreezeReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -156,6 +176,20 @@ class FreezeReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FREEZE_REASON_MEMBERS_CHANGE: _ClassVar[FreezeReason]
     FREEZE_REASON_KEYS_EXPIRE: _ClassVar[FreezeReason]
     FREEZE_REASON_CONSORTIUM_ENDS: _ClassVar[FreezeReason]
+
+class Examination(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EXAMINATION_UNSPECIFIED: _ClassVar[Examination]
+    EXAMINATION_PASS: _ClassVar[Examination]
+    EXAMINATION_FAIL: _ClassVar[Examination]
+
+class ExaminationReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EXAMINATION_REASON_UNSPECIFIED: _ClassVar[ExaminationReason]
+    EXAMINATION_REASON_DISCLOSIVE: _ClassVar[ExaminationReason]
+    EXAMINATION_REASON_OUTSIDE_PURPOSE: _ClassVar[ExaminationReason]
+    EXAMINATION_REASON_IMPLAUSIBLE: _ClassVar[ExaminationReason]
+    EXAMINATION_REASON_PROCEDURE: _ClassVar[ExaminationReason]
 
 class CellType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -205,6 +239,12 @@ COLUMN_ROLE_FILTER: ColumnRole
 NOISE_MECHANISM_UNSPECIFIED: NoiseMechanism
 NOISE_MECHANISM_GEOMETRIC: NoiseMechanism
 NOISE_MECHANISM_GAUSSIAN: NoiseMechanism
+OUTPUT_REVIEW_UNSPECIFIED: OutputReview
+OUTPUT_REVIEW_DOUBTFUL: OutputReview
+OUTPUT_REVIEW_ALWAYS: OutputReview
+AUTHORISATION_MODE_UNSPECIFIED: AuthorisationMode
+AUTHORISATION_MODE_CENTRALISED: AuthorisationMode
+AUTHORISATION_MODE_SECTORAL: AuthorisationMode
 DECISION_UNSPECIFIED: Decision
 DECISION_APPROVED: Decision
 DECISION_REFUSED: Decision
@@ -217,6 +257,10 @@ REFUSAL_REASON_OUTPUT_POLICY_TOO_WEAK: RefusalReason
 REFUSAL_REASON_LIMITS_TOO_WIDE: RefusalReason
 REFUSAL_REASON_DATA_NOT_AVAILABLE: RefusalReason
 REFUSAL_REASON_LEGAL: RefusalReason
+AUTHORITY_DECISION_UNSPECIFIED: AuthorityDecision
+AUTHORITY_DECISION_AUTHORISED: AuthorityDecision
+AUTHORITY_DECISION_REFUSED: AuthorityDecision
+AUTHORITY_DECISION_WITHDRAWN: AuthorityDecision
 WAIVER_UNSPECIFIED: Waiver
 WAIVER_TWO_HOLDERS: Waiver
 ROUND_UNSPECIFIED: Round
@@ -252,12 +296,21 @@ FAILURE_REASON_REVOKED: FailureReason
 FAILURE_REASON_STATE_LOST: FailureReason
 FAILURE_REASON_SUM_MISMATCH: FailureReason
 FAILURE_REASON_LOG_FROZEN: FailureReason
+FAILURE_REASON_RESULT_NOT_CLEARED: FailureReason
 FREEZE_REASON_UNSPECIFIED: FreezeReason
 FREEZE_REASON_KEY_COMPROMISED: FreezeReason
 FREEZE_REASON_LOG_DAMAGED: FreezeReason
 FREEZE_REASON_MEMBERS_CHANGE: FreezeReason
 FREEZE_REASON_KEYS_EXPIRE: FreezeReason
 FREEZE_REASON_CONSORTIUM_ENDS: FreezeReason
+EXAMINATION_UNSPECIFIED: Examination
+EXAMINATION_PASS: Examination
+EXAMINATION_FAIL: Examination
+EXAMINATION_REASON_UNSPECIFIED: ExaminationReason
+EXAMINATION_REASON_DISCLOSIVE: ExaminationReason
+EXAMINATION_REASON_OUTSIDE_PURPOSE: ExaminationReason
+EXAMINATION_REASON_IMPLAUSIBLE: ExaminationReason
+EXAMINATION_REASON_PROCEDURE: ExaminationReason
 CELL_TYPE_UNSPECIFIED: CellType
 CELL_TYPE_INTEGER: CellType
 CELL_TYPE_DECIMAL: CellType
@@ -266,7 +319,7 @@ CELL_TYPE_TEXT: CellType
 CELL_TYPE_BOOLEAN: CellType
 
 class Member(_message.Message):
-    __slots__ = ("name", "role", "signing_key", "agreement_key", "certificate", "paillier_modulus", "witness_key", "auditor_key")
+    __slots__ = ("name", "role", "signing_key", "agreement_key", "certificate", "paillier_modulus", "witness_key", "auditor_key", "reviewers", "quorum")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     SIGNING_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -275,6 +328,8 @@ class Member(_message.Message):
     PAILLIER_MODULUS_FIELD_NUMBER: _ClassVar[int]
     WITNESS_KEY_FIELD_NUMBER: _ClassVar[int]
     AUDITOR_KEY_FIELD_NUMBER: _ClassVar[int]
+    REVIEWERS_FIELD_NUMBER: _ClassVar[int]
+    QUORUM_FIELD_NUMBER: _ClassVar[int]
     name: str
     role: Role
     signing_key: bytes
@@ -283,7 +338,9 @@ class Member(_message.Message):
     paillier_modulus: bytes
     witness_key: bytes
     auditor_key: bytes
-    def __init__(self, name: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ..., signing_key: _Optional[bytes] = ..., agreement_key: _Optional[bytes] = ..., certificate: _Optional[bytes] = ..., paillier_modulus: _Optional[bytes] = ..., witness_key: _Optional[bytes] = ..., auditor_key: _Optional[bytes] = ...) -> None: ...
+    reviewers: _containers.RepeatedScalarFieldContainer[bytes]
+    quorum: int
+    def __init__(self, name: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ..., signing_key: _Optional[bytes] = ..., agreement_key: _Optional[bytes] = ..., certificate: _Optional[bytes] = ..., paillier_modulus: _Optional[bytes] = ..., witness_key: _Optional[bytes] = ..., auditor_key: _Optional[bytes] = ..., reviewers: _Optional[_Iterable[bytes]] = ..., quorum: _Optional[int] = ...) -> None: ...
 
 class MemberList(_message.Message):
     __slots__ = ("consortium", "cards", "time", "predecessor")
@@ -453,8 +510,16 @@ class Privacy(_message.Message):
     max_rows_per_unit: int
     def __init__(self, mechanism: _Optional[_Union[NoiseMechanism, str]] = ..., epsilon: _Optional[int] = ..., delta: _Optional[int] = ..., rho: _Optional[int] = ..., unit: _Optional[str] = ..., max_rows_per_unit: _Optional[int] = ...) -> None: ...
 
+class Authority(_message.Message):
+    __slots__ = ("name", "holders")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    HOLDERS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    holders: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., holders: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class OutputPolicy(_message.Message):
-    __slots__ = ("min_count", "min_holders", "dominance", "min_count_per_holder", "group_percent", "release_zeros", "min_freedom", "rounding", "privacy", "min_difference")
+    __slots__ = ("min_count", "min_holders", "dominance", "min_count_per_holder", "group_percent", "release_zeros", "min_freedom", "rounding", "privacy", "min_difference", "review", "review_below")
     MIN_COUNT_FIELD_NUMBER: _ClassVar[int]
     MIN_HOLDERS_FIELD_NUMBER: _ClassVar[int]
     DOMINANCE_FIELD_NUMBER: _ClassVar[int]
@@ -465,6 +530,8 @@ class OutputPolicy(_message.Message):
     ROUNDING_FIELD_NUMBER: _ClassVar[int]
     PRIVACY_FIELD_NUMBER: _ClassVar[int]
     MIN_DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    REVIEW_FIELD_NUMBER: _ClassVar[int]
+    REVIEW_BELOW_FIELD_NUMBER: _ClassVar[int]
     min_count: int
     min_holders: int
     dominance: Dominance
@@ -475,7 +542,9 @@ class OutputPolicy(_message.Message):
     rounding: int
     privacy: Privacy
     min_difference: int
-    def __init__(self, min_count: _Optional[int] = ..., min_holders: _Optional[int] = ..., dominance: _Optional[_Union[Dominance, _Mapping]] = ..., min_count_per_holder: _Optional[int] = ..., group_percent: _Optional[int] = ..., release_zeros: _Optional[bool] = ..., min_freedom: _Optional[int] = ..., rounding: _Optional[int] = ..., privacy: _Optional[_Union[Privacy, _Mapping]] = ..., min_difference: _Optional[int] = ...) -> None: ...
+    review: OutputReview
+    review_below: int
+    def __init__(self, min_count: _Optional[int] = ..., min_holders: _Optional[int] = ..., dominance: _Optional[_Union[Dominance, _Mapping]] = ..., min_count_per_holder: _Optional[int] = ..., group_percent: _Optional[int] = ..., release_zeros: _Optional[bool] = ..., min_freedom: _Optional[int] = ..., rounding: _Optional[int] = ..., privacy: _Optional[_Union[Privacy, _Mapping]] = ..., min_difference: _Optional[int] = ..., review: _Optional[_Union[OutputReview, str]] = ..., review_below: _Optional[int] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("runs", "valid_until")
@@ -486,7 +555,7 @@ class Limits(_message.Message):
     def __init__(self, runs: _Optional[int] = ..., valid_until: _Optional[int] = ...) -> None: ...
 
 class Scenario(_message.Message):
-    __slots__ = ("name", "title", "purpose", "data_user", "checker", "holders", "tables", "statements", "output", "limits", "nonce", "models", "run_key_bits", "proven")
+    __slots__ = ("name", "title", "purpose", "data_user", "checker", "holders", "tables", "statements", "output", "limits", "nonce", "models", "run_key_bits", "proven", "authorisation", "authorities", "replaces")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     PURPOSE_FIELD_NUMBER: _ClassVar[int]
@@ -501,6 +570,9 @@ class Scenario(_message.Message):
     MODELS_FIELD_NUMBER: _ClassVar[int]
     RUN_KEY_BITS_FIELD_NUMBER: _ClassVar[int]
     PROVEN_FIELD_NUMBER: _ClassVar[int]
+    AUTHORISATION_FIELD_NUMBER: _ClassVar[int]
+    AUTHORITIES_FIELD_NUMBER: _ClassVar[int]
+    REPLACES_FIELD_NUMBER: _ClassVar[int]
     name: str
     title: str
     purpose: str
@@ -515,10 +587,13 @@ class Scenario(_message.Message):
     models: _containers.RepeatedCompositeFieldContainer[Model]
     run_key_bits: int
     proven: bool
-    def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ..., purpose: _Optional[str] = ..., data_user: _Optional[str] = ..., checker: _Optional[str] = ..., holders: _Optional[_Iterable[str]] = ..., tables: _Optional[_Iterable[_Union[TableContract, _Mapping]]] = ..., statements: _Optional[_Iterable[_Union[Statement, _Mapping]]] = ..., output: _Optional[_Union[OutputPolicy, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., nonce: _Optional[bytes] = ..., models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., run_key_bits: _Optional[int] = ..., proven: _Optional[bool] = ...) -> None: ...
+    authorisation: AuthorisationMode
+    authorities: _containers.RepeatedCompositeFieldContainer[Authority]
+    replaces: bytes
+    def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ..., purpose: _Optional[str] = ..., data_user: _Optional[str] = ..., checker: _Optional[str] = ..., holders: _Optional[_Iterable[str]] = ..., tables: _Optional[_Iterable[_Union[TableContract, _Mapping]]] = ..., statements: _Optional[_Iterable[_Union[Statement, _Mapping]]] = ..., output: _Optional[_Union[OutputPolicy, _Mapping]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., nonce: _Optional[bytes] = ..., models: _Optional[_Iterable[_Union[Model, _Mapping]]] = ..., run_key_bits: _Optional[int] = ..., proven: _Optional[bool] = ..., authorisation: _Optional[_Union[AuthorisationMode, str]] = ..., authorities: _Optional[_Iterable[_Union[Authority, _Mapping]]] = ..., replaces: _Optional[bytes] = ...) -> None: ...
 
 class ScenarioProposed(_message.Message):
-    __slots__ = ("scenario", "user", "checker", "holders", "runs", "valid_until", "min_holders", "time")
+    __slots__ = ("scenario", "user", "checker", "holders", "runs", "valid_until", "min_holders", "time", "review", "deciders", "authorisation", "authorities", "replaces")
     SCENARIO_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
     CHECKER_FIELD_NUMBER: _ClassVar[int]
@@ -527,6 +602,11 @@ class ScenarioProposed(_message.Message):
     VALID_UNTIL_FIELD_NUMBER: _ClassVar[int]
     MIN_HOLDERS_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
+    REVIEW_FIELD_NUMBER: _ClassVar[int]
+    DECIDERS_FIELD_NUMBER: _ClassVar[int]
+    AUTHORISATION_FIELD_NUMBER: _ClassVar[int]
+    AUTHORITIES_FIELD_NUMBER: _ClassVar[int]
+    REPLACES_FIELD_NUMBER: _ClassVar[int]
     scenario: bytes
     user: str
     checker: str
@@ -535,10 +615,33 @@ class ScenarioProposed(_message.Message):
     valid_until: int
     min_holders: int
     time: int
-    def __init__(self, scenario: _Optional[bytes] = ..., user: _Optional[str] = ..., checker: _Optional[str] = ..., holders: _Optional[_Iterable[str]] = ..., runs: _Optional[int] = ..., valid_until: _Optional[int] = ..., min_holders: _Optional[int] = ..., time: _Optional[int] = ...) -> None: ...
+    review: OutputReview
+    deciders: int
+    authorisation: AuthorisationMode
+    authorities: _containers.RepeatedScalarFieldContainer[str]
+    replaces: bytes
+    def __init__(self, scenario: _Optional[bytes] = ..., user: _Optional[str] = ..., checker: _Optional[str] = ..., holders: _Optional[_Iterable[str]] = ..., runs: _Optional[int] = ..., valid_until: _Optional[int] = ..., min_holders: _Optional[int] = ..., time: _Optional[int] = ..., review: _Optional[_Union[OutputReview, str]] = ..., deciders: _Optional[int] = ..., authorisation: _Optional[_Union[AuthorisationMode, str]] = ..., authorities: _Optional[_Iterable[str]] = ..., replaces: _Optional[bytes] = ...) -> None: ...
+
+class ScenarioAuthorised(_message.Message):
+    __slots__ = ("scenario", "authority", "decision", "report", "time", "reason", "countersignatures")
+    SCENARIO_FIELD_NUMBER: _ClassVar[int]
+    AUTHORITY_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    COUNTERSIGNATURES_FIELD_NUMBER: _ClassVar[int]
+    scenario: bytes
+    authority: str
+    decision: AuthorityDecision
+    report: bytes
+    time: int
+    reason: RefusalReason
+    countersignatures: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, scenario: _Optional[bytes] = ..., authority: _Optional[str] = ..., decision: _Optional[_Union[AuthorityDecision, str]] = ..., report: _Optional[bytes] = ..., time: _Optional[int] = ..., reason: _Optional[_Union[RefusalReason, str]] = ..., countersignatures: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class ScenarioReviewed(_message.Message):
-    __slots__ = ("scenario", "holder", "decision", "report", "time", "reason", "waivers")
+    __slots__ = ("scenario", "holder", "decision", "report", "time", "reason", "waivers", "countersignatures")
     SCENARIO_FIELD_NUMBER: _ClassVar[int]
     HOLDER_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
@@ -546,6 +649,7 @@ class ScenarioReviewed(_message.Message):
     TIME_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     WAIVERS_FIELD_NUMBER: _ClassVar[int]
+    COUNTERSIGNATURES_FIELD_NUMBER: _ClassVar[int]
     scenario: bytes
     holder: str
     decision: Decision
@@ -553,7 +657,8 @@ class ScenarioReviewed(_message.Message):
     time: int
     reason: RefusalReason
     waivers: _containers.RepeatedScalarFieldContainer[Waiver]
-    def __init__(self, scenario: _Optional[bytes] = ..., holder: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., report: _Optional[bytes] = ..., time: _Optional[int] = ..., reason: _Optional[_Union[RefusalReason, str]] = ..., waivers: _Optional[_Iterable[_Union[Waiver, str]]] = ...) -> None: ...
+    countersignatures: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, scenario: _Optional[bytes] = ..., holder: _Optional[str] = ..., decision: _Optional[_Union[Decision, str]] = ..., report: _Optional[bytes] = ..., time: _Optional[int] = ..., reason: _Optional[_Union[RefusalReason, str]] = ..., waivers: _Optional[_Iterable[_Union[Waiver, str]]] = ..., countersignatures: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class ScenarioSealed(_message.Message):
     __slots__ = ("scenario", "time")
@@ -663,6 +768,30 @@ class CountsChecked(_message.Message):
     time: int
     def __init__(self, run: _Optional[bytes] = ..., checker: _Optional[str] = ..., verdict: _Optional[bytes] = ..., time: _Optional[int] = ...) -> None: ...
 
+class ResultHeld(_message.Message):
+    __slots__ = ("run", "checker", "result", "time")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    CHECKER_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    run: bytes
+    checker: str
+    result: bytes
+    time: int
+    def __init__(self, run: _Optional[bytes] = ..., checker: _Optional[str] = ..., result: _Optional[bytes] = ..., time: _Optional[int] = ...) -> None: ...
+
+class ResultExamined(_message.Message):
+    __slots__ = ("run", "checker", "examination", "time")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    CHECKER_FIELD_NUMBER: _ClassVar[int]
+    EXAMINATION_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    run: bytes
+    checker: str
+    examination: bytes
+    time: int
+    def __init__(self, run: _Optional[bytes] = ..., checker: _Optional[str] = ..., examination: _Optional[bytes] = ..., time: _Optional[int] = ...) -> None: ...
+
 class ResultReleased(_message.Message):
     __slots__ = ("run", "checker", "result", "sealed", "time")
     RUN_FIELD_NUMBER: _ClassVar[int]
@@ -690,14 +819,16 @@ class RunFailed(_message.Message):
     def __init__(self, run: _Optional[bytes] = ..., party: _Optional[str] = ..., reason: _Optional[_Union[FailureReason, str]] = ..., time: _Optional[int] = ...) -> None: ...
 
 class KeysRotated(_message.Message):
-    __slots__ = ("member", "card", "time")
+    __slots__ = ("member", "card", "time", "countersignatures")
     MEMBER_FIELD_NUMBER: _ClassVar[int]
     CARD_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
+    COUNTERSIGNATURES_FIELD_NUMBER: _ClassVar[int]
     member: str
     card: bytes
     time: int
-    def __init__(self, member: _Optional[str] = ..., card: _Optional[bytes] = ..., time: _Optional[int] = ...) -> None: ...
+    countersignatures: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, member: _Optional[str] = ..., card: _Optional[bytes] = ..., time: _Optional[int] = ..., countersignatures: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class LogFrozen(_message.Message):
     __slots__ = ("reason", "time")
@@ -706,6 +837,40 @@ class LogFrozen(_message.Message):
     reason: FreezeReason
     time: int
     def __init__(self, reason: _Optional[_Union[FreezeReason, str]] = ..., time: _Optional[int] = ...) -> None: ...
+
+class ReportApproved(_message.Message):
+    __slots__ = ("scenario", "member", "report", "waivers")
+    SCENARIO_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    WAIVERS_FIELD_NUMBER: _ClassVar[int]
+    scenario: bytes
+    member: str
+    report: bytes
+    waivers: _containers.RepeatedScalarFieldContainer[Waiver]
+    def __init__(self, scenario: _Optional[bytes] = ..., member: _Optional[str] = ..., report: _Optional[bytes] = ..., waivers: _Optional[_Iterable[_Union[Waiver, str]]] = ...) -> None: ...
+
+class ResultExamination(_message.Message):
+    __slots__ = ("run", "member", "result", "decision", "reason")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    run: bytes
+    member: str
+    result: bytes
+    decision: Examination
+    reason: ExaminationReason
+    def __init__(self, run: _Optional[bytes] = ..., member: _Optional[str] = ..., result: _Optional[bytes] = ..., decision: _Optional[_Union[Examination, str]] = ..., reason: _Optional[_Union[ExaminationReason, str]] = ...) -> None: ...
+
+class CardApproved(_message.Message):
+    __slots__ = ("member", "card")
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
+    CARD_FIELD_NUMBER: _ClassVar[int]
+    member: str
+    card: bytes
+    def __init__(self, member: _Optional[str] = ..., card: _Optional[bytes] = ...) -> None: ...
 
 class Argument(_message.Message):
     __slots__ = ("name", "number", "level", "truth")

@@ -110,6 +110,18 @@ class RevokeScenarioResponse(_message.Message):
     index: int
     def __init__(self, index: _Optional[int] = ...) -> None: ...
 
+class AuthoriseScenarioRequest(_message.Message):
+    __slots__ = ("step",)
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    step: bytes
+    def __init__(self, step: _Optional[bytes] = ...) -> None: ...
+
+class AuthoriseScenarioResponse(_message.Message):
+    __slots__ = ("index",)
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    def __init__(self, index: _Optional[int] = ...) -> None: ...
+
 class OrderRunRequest(_message.Message):
     __slots__ = ("step", "order")
     STEP_FIELD_NUMBER: _ClassVar[int]
@@ -205,6 +217,30 @@ class GetVerdictResponse(_message.Message):
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
     document: bytes
     def __init__(self, document: _Optional[bytes] = ...) -> None: ...
+
+class HoldResultRequest(_message.Message):
+    __slots__ = ("step",)
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    step: bytes
+    def __init__(self, step: _Optional[bytes] = ...) -> None: ...
+
+class HoldResultResponse(_message.Message):
+    __slots__ = ("index",)
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    def __init__(self, index: _Optional[int] = ...) -> None: ...
+
+class ExamineResultRequest(_message.Message):
+    __slots__ = ("step",)
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    step: bytes
+    def __init__(self, step: _Optional[bytes] = ...) -> None: ...
+
+class ExamineResultResponse(_message.Message):
+    __slots__ = ("index",)
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    def __init__(self, index: _Optional[int] = ...) -> None: ...
 
 class SubmitReleaseRequest(_message.Message):
     __slots__ = ("step",)

@@ -264,6 +264,11 @@ class ScenarioServiceStub:
                 request_serializer=stayput_dot_v1_dot_services__pb2.RevokeScenarioRequest.SerializeToString,
                 response_deserializer=stayput_dot_v1_dot_services__pb2.RevokeScenarioResponse.FromString,
                 _registered_method=True)
+        self.AuthoriseScenario = channel.unary_unary(
+                '/stayput.v1.ScenarioService/AuthoriseScenario',
+                request_serializer=stayput_dot_v1_dot_services__pb2.AuthoriseScenarioRequest.SerializeToString,
+                response_deserializer=stayput_dot_v1_dot_services__pb2.AuthoriseScenarioResponse.FromString,
+                _registered_method=True)
 
 
 class ScenarioServiceServicer:
@@ -294,6 +299,13 @@ class ScenarioServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AuthoriseScenario(self, request, context):
+        """By an authority that the scenario names besides its holders.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ScenarioServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -316,6 +328,11 @@ def add_ScenarioServiceServicer_to_server(servicer, server):
                     servicer.RevokeScenario,
                     request_deserializer=stayput_dot_v1_dot_services__pb2.RevokeScenarioRequest.FromString,
                     response_serializer=stayput_dot_v1_dot_services__pb2.RevokeScenarioResponse.SerializeToString,
+            ),
+            'AuthoriseScenario': grpc.unary_unary_rpc_method_handler(
+                    servicer.AuthoriseScenario,
+                    request_deserializer=stayput_dot_v1_dot_services__pb2.AuthoriseScenarioRequest.FromString,
+                    response_serializer=stayput_dot_v1_dot_services__pb2.AuthoriseScenarioResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -437,6 +454,33 @@ class ScenarioService:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def AuthoriseScenario(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stayput.v1.ScenarioService/AuthoriseScenario',
+            stayput_dot_v1_dot_services__pb2.AuthoriseScenarioRequest.SerializeToString,
+            stayput_dot_v1_dot_services__pb2.AuthoriseScenarioResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class RunServiceStub:
     """Runs: ordered by the data user, carried by nodes and checker, fetched by the data user.
@@ -482,6 +526,16 @@ class RunServiceStub:
                 '/stayput.v1.RunService/GetVerdict',
                 request_serializer=stayput_dot_v1_dot_services__pb2.GetVerdictRequest.SerializeToString,
                 response_deserializer=stayput_dot_v1_dot_services__pb2.GetVerdictResponse.FromString,
+                _registered_method=True)
+        self.HoldResult = channel.unary_unary(
+                '/stayput.v1.RunService/HoldResult',
+                request_serializer=stayput_dot_v1_dot_services__pb2.HoldResultRequest.SerializeToString,
+                response_deserializer=stayput_dot_v1_dot_services__pb2.HoldResultResponse.FromString,
+                _registered_method=True)
+        self.ExamineResult = channel.unary_unary(
+                '/stayput.v1.RunService/ExamineResult',
+                request_serializer=stayput_dot_v1_dot_services__pb2.ExamineResultRequest.SerializeToString,
+                response_deserializer=stayput_dot_v1_dot_services__pb2.ExamineResultResponse.FromString,
                 _registered_method=True)
         self.SubmitRelease = channel.unary_unary(
                 '/stayput.v1.RunService/SubmitRelease',
@@ -551,6 +605,18 @@ class RunServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def HoldResult(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExamineResult(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SubmitRelease(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -612,6 +678,16 @@ def add_RunServiceServicer_to_server(servicer, server):
                     servicer.GetVerdict,
                     request_deserializer=stayput_dot_v1_dot_services__pb2.GetVerdictRequest.FromString,
                     response_serializer=stayput_dot_v1_dot_services__pb2.GetVerdictResponse.SerializeToString,
+            ),
+            'HoldResult': grpc.unary_unary_rpc_method_handler(
+                    servicer.HoldResult,
+                    request_deserializer=stayput_dot_v1_dot_services__pb2.HoldResultRequest.FromString,
+                    response_serializer=stayput_dot_v1_dot_services__pb2.HoldResultResponse.SerializeToString,
+            ),
+            'ExamineResult': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExamineResult,
+                    request_deserializer=stayput_dot_v1_dot_services__pb2.ExamineResultRequest.FromString,
+                    response_serializer=stayput_dot_v1_dot_services__pb2.ExamineResultResponse.SerializeToString,
             ),
             'SubmitRelease': grpc.unary_unary_rpc_method_handler(
                     servicer.SubmitRelease,
@@ -824,6 +900,60 @@ class RunService:
             '/stayput.v1.RunService/GetVerdict',
             stayput_dot_v1_dot_services__pb2.GetVerdictRequest.SerializeToString,
             stayput_dot_v1_dot_services__pb2.GetVerdictResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HoldResult(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stayput.v1.RunService/HoldResult',
+            stayput_dot_v1_dot_services__pb2.HoldResultRequest.SerializeToString,
+            stayput_dot_v1_dot_services__pb2.HoldResultResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExamineResult(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stayput.v1.RunService/ExamineResult',
+            stayput_dot_v1_dot_services__pb2.ExamineResultRequest.SerializeToString,
+            stayput_dot_v1_dot_services__pb2.ExamineResultResponse.FromString,
             options,
             channel_credentials,
             insecure,
