@@ -218,7 +218,7 @@ def positions(data: bytes, step: int) -> list[tuple[str, int]]:
     return [
         (name, offset + at)
         for name, (offset, content) in members(data).items()
-        for at in sorted({0, len(content) - 1, *range(7, len(content), step)})
+        for at in sorted({0, len(content) - 1, *range(7 % step, len(content), step)})
     ]
 
 
