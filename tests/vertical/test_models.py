@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from vertical.plain import moments
 
 import stayput
-from stayput.disclosure.models import ModelReason
+from stayput.disclosure.models import ModelReason, check_categories
 from stayput.errors import SqlError, VerificationError
 from stayput.residents import registers
 from stayput.scenario import (
@@ -42,7 +42,6 @@ from stayput.vertical.models import (
     ask_model,
     finish_model,
     judge_model,
-    judge_people,
     solve,
     verify_model_table,
 )
@@ -346,9 +345,20 @@ def judged(model: Model, rows: dict[str, pa.Table]) -> list[tuple[ModelReason, s
     """What output checking finds, in the order in which it looks."""
     question = ask_model(model, SCENARIO.tables)
     sums = opened(model, rows=rows)
-    early = judge_people(question, [sums[i] for i in question.first], SCENARIO.output)
+    people, *ones = (sums[i] for i in question.first)
+    early = check_categories(question.columns, people, ones, SCENARIO.output)
     late = judge_model(question, sums, SCENARIO.output)
     assert set(early) <= set(late)
+    kept = question.judge([[people, *ones]], SCENARIO.output)
+    assert kept.tolist() == [[not early]]
+    (then,) = question.wanted(kept)
+    assert sorted((*then, *question.first)) == (
+        list(range(len(sums))) if not early else sorted(question.first)
+    )
+    seen = {i: sums[i] for i in (*question.first, *then)}
+    table = question.table([seen], kept, SCENARIO.output)
+    assert question.verify_table(table) is table
+    assert (table.columns[1].values[0] is WITHHELD) == bool(early or late)
     return [(problem.reason, problem.column) for problem in (early or late)]
 
 

@@ -16,16 +16,15 @@ import statsmodels.api as sm
 from pyarrow import parquet
 from vertical.plain import moments
 
-from stayput.disclosure import check_counts, check_values, passes
-from stayput.finishing import finish
+from stayput.errors import VerificationError
 from stayput.pooled import compare_model_with_pooled, compare_with_pooled
 from stayput.scenario import Scenario
 from stayput.scenario_file import parse_scenario_file
 from stayput.shows import CREDIT, demo_file
 from stayput.sql import bind, plan
 from stayput.table import ResultTable
-from stayput.vertical.models import ask_model, finish_model
-from stayput.vertical.questions import ask
+from stayput.vertical.models import ModelQuestion, ask_model
+from stayput.vertical.questions import JoinQuestion, ask
 
 
 @pytest.fixture(scope="module")
@@ -49,17 +48,28 @@ def opened(scenario: Scenario, question: Any, files: dict[str, list[Path]]) -> A
 
 
 def released(scenario: Scenario, name: str, files: dict[str, list[Path]]) -> ResultTable:
-    planned = plan(scenario.statement(name), scenario.tables, 3, scenario.output)
-    question = ask(bind(planned, {}), scenario.tables, scenario.output)
-    found = opened(scenario, question, files)
-    empty = [0] * len(question.moments)
-    sums = [found.get(groups, empty) for groups in question.groups()]
-    counts = question.opened_counts([row[0] for row in sums], scenario.output)
-    reasons = check_counts(planned, counts, scenario.output)
-    values = [question.values(row) for row in sums]
-    kept = passes(reasons)
-    late = check_values(planned, counts.counts, values, scenario.output)
-    return finish(planned, counts.counts, values, kept & passes(late))
+    """The whole way: first moments, verdict, no other moments than those that passed, table."""
+    models = {model.name: model for model in scenario.models}
+    question: JoinQuestion | ModelQuestion
+    if name in models:
+        question = ask_model(models[name], scenario.tables, scenario.output)
+        sums = list(opened(scenario, question, files).values())
+    else:
+        planned = plan(scenario.statement(name), scenario.tables, 3, scenario.output)
+        question = ask(bind(planned, {}), scenario.tables, scenario.output)
+        found = opened(scenario, question, files)
+        empty = [0] * len(question.moments)
+        sums = [found.get(groups, empty) for groups in question.groups()]
+    first = [[row[index] for index in question.first] for row in sums]
+    kept = question.judge(first, scenario.output)
+    seen = [
+        {index: row[index] for index in (*question.first, *wanted)}
+        for row, wanted in zip(sums, question.wanted(kept), strict=True)
+    ]
+    for row, passing in zip(seen, kept, strict=True):
+        if not passing[0]:
+            assert set(row) == set(question.first), "no sum of a cell that does not pass"
+    return question.verify_table(question.table(seen, kept, scenario.output))
 
 
 @pytest.mark.parametrize("name", [name for name, _ in CREDIT.runs[:3]])
@@ -74,6 +84,23 @@ def test_statements_as_on_the_pooled_registers(
     if name == "capacity_by_district_and_age":
         assert len(table) >= 25
         assert compared.withheld_cells > 0, "something to withhold is part of the show"
+
+
+def test_impossible_sums_end_the_run(scenario: Scenario) -> None:
+    planned = plan(scenario.statement("deposits_by_bands"), scenario.tables, 3, scenario.output)
+    question = ask(planned, scenario.tables, scenario.output)
+    empty = [[0] for _ in range(question.cells)]
+    for wrong in (-1, 6_001):
+        with pytest.raises(VerificationError, match="numbers of people are impossible"):
+            question.judge([[wrong], *empty[1:]], scenario.output)
+    kept = question.judge([[20] for _ in empty], scenario.output)
+    most, base = 20 * 600_000, 20 * 40_000
+    rest = [{0: 20, 1: 5_000, 2: 5_000} for _ in empty[1:]]
+    question.table([{0: 20, 1: most - 1, 2: base - 1}, *rest], kept, scenario.output)
+    for sums in ({1: most + 1, 2: 5}, {1: 5, 2: -1}):
+        assert kept[0].all()
+        with pytest.raises(VerificationError):
+            question.table([{0: 20, **sums}, *rest], kept, scenario.output)
 
 
 def test_a_wrong_sum_is_found(scenario: Scenario, files: dict[str, list[Path]]) -> None:
@@ -96,9 +123,7 @@ def test_the_model_as_on_the_pooled_registers(
     scenario: Scenario, files: dict[str, list[Path]]
 ) -> None:
     (model,) = scenario.models
-    question = ask_model(model, scenario.tables, scenario.output)
-    (sums,) = opened(scenario, question, files).values()
-    table = finish_model(question, sums)
+    table = released(scenario, model.name, files)
     compared = compare_model_with_pooled(table, model, files, scenario.tables)
     assert compared.mismatches == ()
     assert compared.derived_cells == 4 * 5

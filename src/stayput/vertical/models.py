@@ -17,8 +17,10 @@ released (:mod:`stayput.disclosure.models`).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
+
+import numpy as np
 
 from stayput.disclosure.models import (
     ModelColumn,
@@ -29,6 +31,7 @@ from stayput.disclosure.models import (
 )
 from stayput.errors import SqlError, VerificationError
 from stayput.finishing import square_root
+from stayput.release import Passes
 from stayput.scenario import (
     Column,
     ColumnRole,
@@ -43,7 +46,7 @@ from stayput.sql.translate import column_of
 from stayput.sql.tree import Arithmetic, Branch, Case, Comparison, Expr, Number, Operation, Relation
 from stayput.table import CellState, CellType, ResultColumn, ResultTable, column, float_text
 from stayput.vertical.linear import Fit, fit
-from stayput.vertical.moments import Moments, Recipe, apply, expand
+from stayput.vertical.moments import Moments, Opened, Recipe, apply, expand
 from stayput.vertical.questions import Staged, places, stage, verify_policy
 
 CONSTANT = "constant"
@@ -107,7 +110,48 @@ class ModelQuestion:
                 found.append((term.name, moment))
         return tuple(found)
 
-    def matrix(self, opened: Sequence[int]) -> list[list[int]]:
+    @property
+    def cells(self) -> int:
+        """A model is one cell: everybody in the join."""
+        return 1
+
+    def judge(self, first: Sequence[Sequence[int]], policy: OutputPolicy) -> Passes:
+        """Whether the model's sums may be opened (1 × 1), from the first moments of its cell."""
+        ((people, *ones),) = first
+        return np.array([[not check_categories(self.columns, people, ones, policy)]])
+
+    def wanted(self, kept: Passes) -> list[tuple[int, ...]]:
+        """The moments that are opened then: all others, or none."""
+        others = set(range(len(self.moments))) - set(self.first)
+        return [tuple(sorted(others)) if kept[0, 0] else ()]
+
+    def table(
+        self,
+        opened: Sequence[Mapping[int, int]],
+        kept: Passes,
+        policy: OutputPolicy,
+        *,
+        synthetic: bool = False,
+    ) -> ResultTable:
+        """The released table: the model, or a table in which it is withheld.
+
+        Args:
+            opened: of the one cell its opened moments, by index.
+            kept: what :meth:`judge` gave.
+
+        Raises:
+            VerificationError: no honest parts can give such sums.
+        """
+        (moments,) = opened
+        if not kept[0, 0] or judge_model(self, moments, policy):
+            return finish_model(self, None, synthetic=synthetic)
+        return finish_model(self, moments, synthetic=synthetic)
+
+    def verify_table(self, table: ResultTable) -> ResultTable:
+        """A table that this question can have; returns it. Raises VerificationError."""
+        return verify_model_table(self, table)
+
+    def matrix(self, opened: Opened) -> list[list[int]]:
         """The Gram matrix, target last, from opened moments."""
         size = len(self.terms) + 1
         found = [[0] * size for _ in range(size)]
@@ -171,20 +215,8 @@ def _checked(term: Term) -> ModelColumn:
     )
 
 
-def judge_people(
-    question: ModelQuestion, first: Sequence[int], policy: OutputPolicy
-) -> tuple[Problem, ...]:
-    """What is wrong with a model as far as numbers of people tell; empty: its sums may be opened.
-
-    Args:
-        first: the opened moments that :attr:`ModelQuestion.first` names, in their order.
-    """
-    people, *ones = first
-    return check_categories(question.columns, people, ones, policy)
-
-
 def judge_model(
-    question: ModelQuestion, opened: Sequence[int], policy: OutputPolicy
+    question: ModelQuestion, opened: Opened, policy: OutputPolicy
 ) -> tuple[Problem, ...]:
     """Every rule that a model fails, from all its moments; empty: it may be released.
 
@@ -353,7 +385,7 @@ def _indicator(condition: Expr) -> Case:
 # --- the answer -----------------------------------------------------------------------------------
 
 
-def solve(question: ModelQuestion, opened: Sequence[int]) -> Fit | None:
+def solve(question: ModelQuestion, opened: Opened) -> Fit | None:
     """The model in the declared units; ``None`` if its columns are linearly dependent.
 
     Args:
@@ -385,7 +417,7 @@ def solve(question: ModelQuestion, opened: Sequence[int]) -> Fit | None:
 
 
 def finish_model(
-    question: ModelQuestion, opened: Sequence[int] | None, *, synthetic: bool = False
+    question: ModelQuestion, opened: Opened | None, *, synthetic: bool = False
 ) -> ResultTable:
     """The table of a model: a row for each term, and what is true of the whole in each row.
 

@@ -49,6 +49,10 @@ Recipe = tuple[tuple[int, int], ...]
 """(factor, index of a moment): what to add up."""
 
 
+Opened = Sequence[int] | Mapping[int, int]
+"""Opened moments of one cell, by index."""
+
+
 class TooManyHolders(ValueError):
     """A sum that needs the rows of more than two holders together."""
 
@@ -113,7 +117,7 @@ class Moments:
         return self.moments.index(moment)
 
 
-def apply(recipe: Recipe, opened: Sequence[int]) -> int:
+def apply(recipe: Recipe, opened: Opened) -> int:
     """The sum that a recipe says, from opened moments."""
     return sum(factor * opened[index] for factor, index in recipe)
 

@@ -19,8 +19,16 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from stayput.disclosure import OpenedCounts
-from stayput.errors import SqlError
+from stayput.disclosure import (
+    OpenedCounts,
+    check_counts,
+    check_values,
+    passes,
+    verify_values,
+)
+from stayput.errors import SqlError, VerificationError
+from stayput.finishing import finish, verify_table
+from stayput.release import Passes
 from stayput.scenario import OutputPolicy, TableContract
 from stayput.sql import BoundPlan, Dimension, Plan
 from stayput.sql.formulas import all_terms
@@ -45,9 +53,11 @@ from stayput.sql.tree import (
     substitute,
     walk,
 )
+from stayput.table import ResultTable
 from stayput.vertical.moments import (
     Feature,
     Moments,
+    Opened,
     Recipe,
     TooManyHolders,
     apply,
@@ -104,9 +114,94 @@ class JoinQuestion:
                 numbers[table] = numbers[table] * dimension.slots + place
             yield tuple(numbers)
 
-    def values(self, opened: Sequence[int]) -> list[int]:
+    def values(self, opened: Opened) -> list[int]:
         """The plan's values of one cell, from its opened moments."""
         return [apply(recipe, opened) for recipe in self.recipes]
+
+    @property
+    def cells(self) -> int:
+        """Cells of the plan; moments are opened for each of them."""
+        return self.plan.cells
+
+    @property
+    def first(self) -> tuple[int, ...]:
+        """Moments that are opened first, in every cell: the number of people."""
+        return (0,)
+
+    def judge(self, first: Sequence[Sequence[int]], policy: OutputPolicy) -> Passes:
+        """Which measures of the plan may be opened, from the first moments of every cell.
+
+        Raises:
+            VerificationError: no honest parts can give such numbers.
+        """
+        people = [row[0] for row in first]
+        if min(people) < 0 or sum(people) > self.plan.max_rows:
+            raise VerificationError(
+                "the opened numbers of people are impossible for tables within their contracts",
+                hint="a part is missing, foreign or altered, or a holder's node is broken: order a"
+                " new run",
+            )
+        counts = self.opened_counts(people, policy)
+        return passes(check_counts(self.plan, counts, policy))
+
+    def wanted(self, kept: Passes) -> list[tuple[int, ...]]:
+        """The moments of each cell that are opened then: those of sums that pass, no others."""
+        start = len(self.plan.counts)
+        return [
+            tuple(
+                sorted(
+                    {
+                        index
+                        for recipe, wanted in zip(self.recipes, row[start:], strict=True)
+                        if wanted
+                        for _, index in recipe
+                    }
+                    - set(self.first)
+                )
+            )
+            for row in kept.tolist()
+        ]
+
+    def table(
+        self,
+        opened: Sequence[Mapping[int, int]],
+        kept: Passes,
+        policy: OutputPolicy,
+        *,
+        synthetic: bool = False,
+    ) -> ResultTable:
+        """The released table.
+
+        Args:
+            opened: of each cell its opened moments, by index.
+            kept: what :meth:`judge` gave.
+
+        Raises:
+            VerificationError: no honest parts can give such sums.
+        """
+        counts = [[moments[0]] for moments in opened]
+        start = len(self.plan.counts)
+        values = [
+            [
+                apply(recipe, moments) if wanted else None
+                for recipe, wanted in zip(self.recipes, row[start:], strict=True)
+            ]
+            for moments, row in zip(opened, kept.tolist(), strict=True)
+        ]
+        verify_values(self.plan, counts, values)
+        late = passes(check_values(self.plan, counts, values, policy))
+        return finish(
+            self.plan,
+            counts,
+            values,
+            (kept & late).tolist(),
+            rounding=policy.rounding,
+            synthetic=synthetic,
+        )
+
+    def verify_table(self, table: ResultTable) -> ResultTable:
+        """A table that this question can have; returns it. Raises VerificationError."""
+        return verify_table(self.plan, table)
 
     def opened_counts(self, people: Sequence[int], policy: OutputPolicy) -> OpenedCounts:
         """What output checking is told of the cells, given the number of people in each.
@@ -119,11 +214,6 @@ class JoinQuestion:
             holders=[[len(self.staged) if number else 0] for number in people],
             small=[[int(0 < number < least)] for number in people] if least else None,
         )
-
-    def needed(self) -> tuple[int, ...]:
-        """Indices of the moments that recipes read, besides the count."""
-        found = {index for recipe in self.recipes for _, index in recipe}
-        return tuple(sorted(found - {0}))
 
 
 def ask(
