@@ -13,17 +13,25 @@ from stayput import documents
 from stayput.errors import DocumentError
 from stayput.scenario import (
     END_OF_TIME,
+    MAX_DELTA,
+    MAX_EPSILON,
     MAX_LINE,
     MAX_NUMBER,
+    MAX_RHO,
     MAX_TEXT,
+    MIN_EPSILON,
+    MIN_RHO,
     Column,
     ColumnRole,
     ColumnType,
+    Dominance,
     Grade,
     Limits,
+    NoiseMechanism,
     OutputPolicy,
     Outside,
     Parameter,
+    Privacy,
     Scenario,
     Statement,
     TableContract,
@@ -279,3 +287,60 @@ def test_hostile_documents_do_not_parse(old: bytes, new: bytes) -> None:
     assert old in data
     with pytest.raises(DocumentError):
         documents.parse(Scenario, data.replace(old, new))
+
+
+GEOMETRIC, GAUSSIAN = NoiseMechanism.GEOMETRIC, NoiseMechanism.GAUSSIAN
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"mechanism": GEOMETRIC},
+        {"mechanism": GAUSSIAN},
+        {"mechanism": GEOMETRIC, "epsilon": -1},
+        {"mechanism": GEOMETRIC, "epsilon": 1},
+        {"mechanism": GEOMETRIC, "epsilon": MIN_EPSILON - 1},
+        {"mechanism": GEOMETRIC, "epsilon": MAX_EPSILON + 1},
+        {"mechanism": GEOMETRIC, "epsilon": 2**63 - 1},
+        {"mechanism": GEOMETRIC, "epsilon": 10**9, "delta": 1},
+        {"mechanism": GEOMETRIC, "rho": 10**9},
+        {"mechanism": GAUSSIAN, "rho": MIN_RHO - 1},
+        {"mechanism": GAUSSIAN, "rho": MAX_RHO + 1},
+        {"mechanism": GAUSSIAN, "rho": -(10**9)},
+        {"mechanism": GAUSSIAN, "rho": 10**9, "epsilon": 10**9, "delta": 1},
+        {"mechanism": GAUSSIAN, "epsilon": 10**9},
+        {"mechanism": GAUSSIAN, "epsilon": 10**9, "delta": -1},
+        {"mechanism": GAUSSIAN, "epsilon": 10**9, "delta": MAX_DELTA + 1},
+        {"mechanism": GAUSSIAN, "rho": 10**9, "max_rows_per_unit": 0},
+        {"mechanism": GAUSSIAN, "rho": 10**9, "max_rows_per_unit": 2},
+        {"mechanism": GAUSSIAN, "rho": 10**9, "unit": "who", "max_rows_per_unit": 10**6 + 1},
+    ],
+)
+def test_refused_noise_of_a_document_that_no_file_was_read_for(arguments: dict[str, Any]) -> None:
+    """Whoever writes the document by hand gets no further than with a file."""
+    with pytest.raises(ValueError, match=r"epsilon|rho|delta|max_rows"):
+        Privacy(**arguments)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"dominance": Dominance(10)}, {"min_count_per_holder": 5}, {"group_percent": 90},
+        {"release_zeros": True}, {"min_freedom": 3}, {"rounding": 5}, {"min_difference": 10},
+    ],
+)  # fmt: skip
+def test_no_rule_that_needs_exact_numbers_beside_noise(rule: dict[str, Any]) -> None:
+    """Flags that such rules ask of nodes would leave without noise."""
+    with pytest.raises(ValueError, match="only rule about cells"):
+        OutputPolicy(10, 3, privacy=Privacy(GAUSSIAN, rho=10**9), **rule)
+
+
+def test_noise_changes_the_digest_and_needs_a_declared_unit() -> None:
+    noise = Privacy(GAUSSIAN, rho=10**9)
+    other = dataclasses.replace(noise, rho=10**9 + 1)
+    asked = [scenario(output=OutputPolicy(10, 3, privacy=p)) for p in (None, noise, other)]
+    assert len({one.digest for one in asked}) == 3
+    assert documents.parse(Scenario, documents.encode(asked[1])) == asked[1]
+    whole = dataclasses.replace(noise, unit="who")
+    with pytest.raises(ValueError, match="its unit is not who"):
+        scenario(output=OutputPolicy(10, 3, privacy=whole))

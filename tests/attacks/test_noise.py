@@ -45,6 +45,14 @@ def rows(number: int) -> list[Row]:
     return [("red", 5, 10)] * number
 
 
+BY_AGE = "SELECT age, COUNT(*) AS pets FROM pets GROUP BY age"
+"""32 cells: of 31 ages and the one for all others."""
+
+
+def of_every_age(number: int) -> list[Row]:
+    return [("red", age, 10) for age in range(31) for _ in range(number)]
+
+
 class Noisy(World):
     """A world whose scenario asks for noise."""
 
@@ -75,6 +83,16 @@ def noisy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Noisy]:
     built.close()
 
 
+@pytest.fixture(scope="module")
+def by_age(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Noisy]:
+    """A count for each age, of 20 pets at each holder: many numbers from one run."""
+    built = Noisy(tmp_path_factory.mktemp("by-age"), text(sql=BY_AGE))
+    for holder in HOLDERS:
+        built.stagers[holder].rows = of_every_age(20)
+    yield built
+    built.close()
+
+
 @pytest.fixture
 def before(noisy: Noisy) -> int:
     """What north had spent when the test began."""
@@ -98,19 +116,11 @@ def test_the_answer_is_noisy_and_says_so(noisy: Noisy, before: int) -> None:
     assert {noisy.own(holder).spent("pets") for holder in HOLDERS} == {before + COST}
 
 
-BY_AGE = "SELECT age, COUNT(*) AS pets FROM pets GROUP BY age"
-"""32 cells: of 31 ages and the one for all others."""
-
-
-def of_every_age(number: int) -> list[Row]:
-    return [("red", age, 10) for age in range(31) for _ in range(number)]
-
-
 def test_nothing_exact_leaves_a_node_beside_the_noise(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    by_age: Noisy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No flag, no number of holders: what is sent are the counts, and they are moved."""
-    world = Noisy(tmp_path, text(sql=BY_AGE))
+    world = by_age
     sent: list[list[int]] = []
     original = stayput_node.encrypt
 
@@ -119,8 +129,6 @@ def test_nothing_exact_leaves_a_node_beside_the_noise(
         return original(vector, *arguments, **named)
 
     monkeypatch.setattr(stayput_node, "encrypt", encrypt)
-    for holder in HOLDERS:
-        world.stagers[holder].rows = of_every_age(20)
     run = world.order(statement="question", arguments=(), rounds=1)
     for holder in HOLDERS:
         world.nodes[holder].work()
@@ -134,7 +142,7 @@ def test_nothing_exact_leaves_a_node_beside_the_noise(
     assert any(moved)
     assert statistics.pstdev(moved) > 0.5
     assert opened == OpenedCounts([[sum(column)] for column in zip(*sent, strict=True)])
-    world.close()
+    world.settle()
 
 
 def lose_answers(world: Noisy, times: int) -> list[bytes]:
@@ -298,16 +306,19 @@ def test_a_failed_run_stays_paid(noisy: Noisy, before: int) -> None:
     assert noisy.own("north").spent("pets") == before + COST
 
 
-def test_without_a_budget_no_noise_and_with_one_nothing_exact(tmp_path: Path) -> None:
-    world = Noisy(tmp_path / "none", budgets=())
+def test_without_a_budget_no_noise_and_with_one_nothing_exact(
+    noisy: Noisy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = noisy
+    monkeypatch.setattr(world, "budgets", ())
+    staged = len(world.stagers["north"].requests)
     with pytest.raises(RuleViolation, match="no privacy budget") as refused:
         verify_budgets(world.client.scenario(world.scenario), ())
     assert refused.value.clause == "D-6"
     run = world.order(statement="question", arguments=(), rounds=1)
     world.settle()
     assert world.failure(run) is FailureReason.HOLDER_REFUSED
-    assert not world.stagers["north"].requests
-    world.close()
+    assert len(world.stagers["north"].requests) == staged
     exact = Noisy(tmp_path / "exact", text(privacy="output: {min_count: 10, min_holders: 3}\n"))
     with pytest.raises(RuleViolation, match="asks without noise"):
         verify_budgets(exact.client.scenario(exact.scenario), PLENTY)
@@ -320,13 +331,11 @@ def test_without_a_budget_no_noise_and_with_one_nothing_exact(tmp_path: Path) ->
 
 
 def test_nodes_that_add_no_noise_take_none_from_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    by_age: Noisy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody can see it (docs/caveats.md).  In league with the data user they subtract what they
     gave: what is left of each of south's counts still has south's own, full noise."""
-    world = Noisy(tmp_path, text(sql=BY_AGE))
-    for holder in HOLDERS:
-        world.stagers[holder].rows = of_every_age(20)
+    world = by_age
     run = world.order(statement="question", arguments=(), rounds=1)
     with monkeypatch.context() as patch:
         patch.setattr(stayput_node, "draw_noise", lambda scales, gaussian: [0] * len(scales))
@@ -340,7 +349,6 @@ def test_nodes_that_add_no_noise_take_none_from_the_others(
     assert 0.5 < statistics.pstdev(left) < 3
     assert 18 < statistics.mean(left) < 22
     assert len(set(left)) > 2
-    world.close()
 
 
 def test_small_cells_are_withheld_by_their_noisy_count(tmp_path: Path) -> None:
