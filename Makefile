@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PROTOS := $(wildcard proto/stayput/v1/*.proto)
 
-.PHONY: help demo test check check-long lint types structure bench proto wheel clean
+.PHONY: help demo test attacks check check-long lint types structure bench proto wheel clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -22,8 +22,11 @@ test: $(VENV)/.installed-dev ## all tests but the long ones
 
 check: lint types structure test ## everything CI checks; if this passes, CI passes
 
-check-long: $(VENV)/.installed-dev ## all tests, the slow ones too: fuzzing, load, faults
+check-long: $(VENV)/.installed-dev $(VENV)/acro/.installed ## all tests, the slow ones too: fuzzing, load, faults
 	$(BIN)/python -m pytest -m "long or not long"
+
+attacks: $(VENV)/.installed-dev ## a clever data user tries everything; prints what was tried and what stopped it
+	@cd tests && PYTHONPATH=. ../$(BIN)/python -m attacks $(ATTACKS)
 
 lint: $(VENV)/.installed-dev ## mistakes and format
 	$(BIN)/ruff check .
@@ -64,6 +67,12 @@ $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.created
 	@echo "Installing Stayput and its test tools into $(VENV) (the first time only) ..." >&2
 	@$(PIP_INSTALL) --editable '.[dev]'
 	@touch $@ $(VENV)/.installed
+
+# ACRO, the reference that tests compare with, wants older libraries than we do.
+$(VENV)/acro/.installed: | $(VENV)/.created
+	@$(BIN)/python -m venv --without-pip $(VENV)/acro
+	@$(BIN)/python -m pip --quiet --python $(VENV)/acro/bin/python install acro==1.0.2
+	@touch $@
 
 # Debian's python3 comes without ensurepip; where python3-pip is there, that pip serves as well.
 $(VENV)/.created:

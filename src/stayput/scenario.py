@@ -487,7 +487,7 @@ class OutputPolicy:
     min_count_per_holder: int = 0  # each holder has none or so many
     group_percent: int = 0  # a group of which so much is in one category is withheld
     release_zeros: bool = False  # an empty cell is released as 0
-    min_freedom: int = 0  # residual degrees of freedom of a correlation
+    min_freedom: int = 0  # residual degrees of freedom of a variance or correlation
     rounding: int = 0  # counts are rounded to its multiples, after all checks
     privacy: Privacy | None = None
     min_difference: int = 0  # answers differ in none of the rows, or in so many

@@ -15,16 +15,19 @@ MIN_HOLDERS = 3
 """Of two contributing holders each can subtract its own part.  Ours; 2 needs every holder's
 waiver."""
 
-DOMINANCE = Dominance(p_percent=10)
-"""p% rule at 10: acro 1.0.2 (``check_max``… p-ratio 0.10).  The Handbook on SDC prefers p% to
-(n, k).  ABS adds (1, 50) and (2, 67): ``top_one_percent``, ``top_two_percent``."""
+DOMINANCE = Dominance(p_percent=10, top_two_percent=89)
+"""p% rule at 10: acro 1.0.2 (``safe_pratio_p`` 0.10); the Handbook on SDC prefers it to (n, k).
+Two contributors with 90 % of a sum fail as well: acro 1.0.2 (``safe_nk_k`` 0.90, which fails at 90,
+while we allow up to the number).  ABS is stricter, (1, 50) and (2, 67): ``top_one_percent``,
+``top_two_percent``."""
 
 GROUP_PERCENT = 90
 """Nine of ten in one category tell about the tenth.  Often quoted, but we found no primary source:
 ours."""
 
 MIN_FREEDOM = 10
-"""Residual degrees of freedom of a correlation or a model: acro 1.0.2 ``safe_dof_threshold``."""
+"""Residual degrees of freedom of variances, correlations and models: acro 1.0.2
+``safe_dof_threshold``."""
 
 MAX_PARAMETERS_PERCENT = 33
 """Parameters of a model per hundred people: DataSHIELD dsBase 6.3.3 ``nfilter.glm`` 0.33.  No

@@ -40,7 +40,7 @@ class OutputFloor:
     """A group of which so much is in one category is withheld; 0 does not ask for it."""
 
     min_freedom: int = 0
-    """Residual degrees of freedom of a correlation."""
+    """Residual degrees of freedom of variances, correlations and models."""
 
     min_difference: int = 0
     """Rows in which answers differ; 0 does not ask for it."""

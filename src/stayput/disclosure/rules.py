@@ -58,6 +58,9 @@ def none(flags: Numbers) -> Flags:
     return np.asarray(flags == 0, dtype=np.bool_)
 
 
-def enough_freedom(rows: Numbers, least: int) -> Flags:
-    """Residual degrees of freedom: a straight line through n points leaves n - 2 (acro: 10)."""
-    return np.asarray(rows - 2 >= least, dtype=np.bool_)
+def enough_freedom(rows: Numbers, parameters: int, least: int) -> Flags:
+    """Residual degrees of freedom: n rows less the parameters fitted to them (acro: 10).
+
+    A variance has its mean as parameter, a straight line two.
+    """
+    return np.asarray(rows - parameters >= least, dtype=np.bool_)

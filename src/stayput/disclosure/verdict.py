@@ -40,7 +40,7 @@ class Reason(enum.IntEnum):
     DOMINATED = 8  # at some holder few contributors make up most of the sum
     REST_DOMINATED = 9  # and so of what it leaves out of another sum
     ONE_CATEGORY = 10  # nearly all people of a group are in one category
-    FEW_FREEDOM = 11  # a product sum of too few rows for a correlation
+    FEW_FREEDOM = 11  # a sum of squares or products of too few rows for a variance or correlation
     ALL_EQUAL = 12  # every row has the same value
     DERIVABLE = 13  # with it, a withheld cell would follow from totals
     ISOLATING = 14  # with earlier answers it would be about few rows, or of few holders
@@ -57,7 +57,8 @@ def check_counts(plan: Plan, opened: OpenedCounts, policy: OutputPolicy) -> Reas
        are in one category (:mod:`stayput.disclosure.groups`).
     4. A sum passes if the count of its rows does, and no holder says that few contributors make up
        most of its part, or of what it leaves out of another sum of the plan.
-    5. A sum of products, from which correlations are made, needs enough degrees of freedom.
+    5. A sum of squares or products, from which variances and correlations are made, needs enough
+       degrees of freedom.
 
     Where holders add noise, a count passes if it has enough rows as far as the noise lets see, and
     a sum if its count does (clause D-3): what the other rules protect, noise does.
@@ -97,8 +98,14 @@ def _check_noisy_counts(plan: Plan, opened: OpenedCounts, policy: OutputPolicy) 
 def _check_freedom(plan: Plan, counts: Numbers, least: int, reasons: Reasons) -> None:
     for formula in _formulas(plan):
         if isinstance(formula, (Covariance, Correlation)):
-            fails = ~rules.enough_freedom(counts[:, formula.rows], least)
-            for term in formula.xy:
+            parameters, terms = 2, formula.xy
+        elif isinstance(formula, Variance):
+            parameters, terms = 1, formula.second
+        else:
+            continue
+        fails = ~rules.enough_freedom(counts[:, formula.rows], parameters, least)
+        for term in terms:
+            if not term.counted:  # else it says what the counts say
                 _mark(reasons[:, len(plan.counts) + term.index], fails, Reason.FEW_FREEDOM)
 
 

@@ -22,6 +22,7 @@ _REASONS = {
     Reason.FEW_FREEDOM: "too few degrees of freedom",
     Reason.ALL_EQUAL: "every row has the same value",
     Reason.DERIVABLE: "with it, a withheld cell would follow from totals",
+    Reason.ISOLATING: "with other answers it would be about few rows, or of few holders",
 }
 
 
@@ -69,7 +70,10 @@ def policy_sentences(scenario: Scenario) -> Iterator[str]:
     else:
         yield "GROUP DISCLOSURE IS NOT CHECKED: everybody may be in one category;"
     if policy.min_freedom:
-        yield f"correlations and covariances have {policy.min_freedom} degrees of freedom left;"
+        yield (
+            f"variances, covariances and correlations have {policy.min_freedom} degrees of freedom"
+            " left;"
+        )
     if policy.min_difference:
         yield (
             f"what answers tell together, of this scenario and of others about your table, is about"
