@@ -278,3 +278,26 @@ def test_approving_again_does_not_undo_a_revocation(desk: Desk) -> None:
     )
     desk.approve()
     assert not desk.in_ledger
+
+
+def one_statement(name: str, sql: str) -> str:
+    text = pets.TEXT.partition("statements:")[0].replace("scenario: pets", f"scenario: {name}")
+    return f"{text}statements:\n  {name}:\n    sql: {sql}\noutput: {{min_count: 10}}\n"
+
+
+def test_other_scenarios_of_the_data_user_are_looked_at_together(federation: Federation) -> None:
+    """The text alone says that two scenarios, fine apart, differ in the pets of one age."""
+    total = "SELECT colour, COUNT(*) AS pets FROM pets"
+    first = federation.client.propose(one_statement("all", f"{total} GROUP BY colour"))
+    second = federation.client.propose(
+        one_statement("rest", f"{total} WHERE age <> 7 GROUP BY colour")
+    )
+    desk = Desk(federation, second)
+    apart = review.audit_beside(scenario=desk.read().scenario, **desk.common())
+    assert apart is None or not any("all (" in str(f) for f in apart.findings)  # not sealed yet
+    federation.approve(federation.client.scenario(first))
+    beside = review.audit_beside(scenario=desk.read().scenario, **desk.common())
+    assert beside is not None
+    (finding,) = [f for f in beside.findings if f"all ({first.hex()[:8]}): all" in str(f)]
+    assert finding.pair
+    assert "isolates rows with age 7" in str(finding)

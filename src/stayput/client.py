@@ -38,6 +38,7 @@ from stayput.membership import Members
 from stayput.padding import unpadded
 from stayput.release import RunOrder, arguments_from, seal_info, sealed_digest
 from stayput.replica import Replica
+from stayput.runs import fetch_order
 from stayput.scenario import ColumnType, Parameter, ParameterValue, Scenario, Statement
 from stayput.scenario_file import parse_scenario_file
 from stayput.session import RunPhase, RunState, ScenarioPhase, ScenarioState
@@ -365,6 +366,47 @@ class Client:
             f"ask with `stayput result {order.run.hex()[:12]}` before you order another one",
         )
         return Run(self, order.run)
+
+    def answered(
+        self, digest: bytes, statement: str, /, **parameters: ParameterValue | decimal.Decimal
+    ) -> Run | None:
+        """The newest released run of exactly this question, if there is one.
+
+        Its answer is kept for this data user; fetching it again charges nothing and asks nobody.
+        It says what the data said then: that they have not changed since is itself something about
+        them, so no holder tells; who wants to know orders a new run.
+
+        Raises:
+            InvalidInput: statement or values are outside what was sealed.
+        """
+        scenario = self.scenario(digest)
+        chosen = _statement(scenario, statement)
+        arguments = arguments_from(scaled_arguments(chosen, parameters))
+        for run, state in reversed(self.replica.session.runs.items()):
+            mine = state.ordered.user == self.identity.name and state.ordered.scenario == digest
+            if not mine or state.phase is not RunPhase.RELEASED:
+                continue
+            order = fetch_order(self._link, state)
+            if (order.statement, order.arguments) == (statement, arguments):
+                return Run(self, run)
+        return None
+
+    def ask(
+        self,
+        digest: bytes,
+        statement: str,
+        /,
+        *,
+        timeout: float = 600.0,
+        **parameters: ParameterValue | decimal.Decimal,
+    ) -> Result:
+        """The stored answer to a question, free of charge, or that of a new run.
+
+        Raises as :meth:`run` and :meth:`Run.wait`.
+        """
+        found = self.answered(digest, statement, **parameters)
+        run = found or self.run(digest, statement, **parameters)
+        return run.wait(timeout=timeout)
 
     def wait_for(
         self, run: bytes, *, timeout: float = 600.0, progress: Progress | None = None

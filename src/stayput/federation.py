@@ -113,7 +113,7 @@ class Federation:
 
     Args:
         root: an empty private folder.
-        holders, checker, user, auditors: names.
+        holders, checker, user, auditors, users: names; ``users`` are further data users.
         sources: for each holder, its sources by table name.
         stager: where all holders stage.
         clock: Unix seconds.
@@ -134,6 +134,7 @@ class Federation:
         paillier_bits: int = 3072,
         coordinator: str = "coordinator",
         auditors: tuple[str, ...] = (),
+        users: tuple[str, ...] = (),
         run_timeout: int = 600,
         retention_days: int = 0,
         budgets: Sequence[Budget] = (),
@@ -148,7 +149,7 @@ class Federation:
         roles = {
             coordinator: Role.COORDINATOR,
             checker: Role.CHECKER,
-            user: Role.USER,
+            **dict.fromkeys((user, *users), Role.USER),
             **dict.fromkeys(holders, Role.HOLDER),
             **dict.fromkeys(auditors, Role.AUDITOR),
         }
@@ -245,9 +246,9 @@ class Federation:
             secrets.token_bytes,
         )
 
-    def start_client(self) -> Client:
-        """The data user's client over what its folder holds."""
-        name = self.user_name
+    def start_client(self, name: str = "") -> Client:
+        """A data user's client over what its folder holds; the first one's by default."""
+        name = name or self.user_name
         return Client(
             self._of(name),
             Replica(self.members, self.journal(name)),
@@ -259,7 +260,7 @@ class Federation:
 
     def approve(self, scenario: Scenario) -> None:
         """Every holder approves, with the waivers that the scenario needs."""
-        for name in self.holders:
+        for name in scenario.holders:
             report = approval_report(scenario, name)
             self._ledgers[name].approve(scenario.digest, report.digest, scenario.limits.runs)
             step = ScenarioReviewed(

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from stayput import documents
 from stayput.approval import ApprovalReport, approval_report, required_waivers
 from stayput.crypto import signing
+from stayput.differencing import StaticAudit, audit
 from stayput.disclosure.floor import NO_FLOOR, OutputFloor, verify_floor
 from stayput.errors import NotFound, PermissionDenied, RuleViolation, Unavailable, VerificationError
 from stayput.identity import Identity
@@ -25,6 +26,7 @@ from stayput.privacy import Budget, budget_for, run_cost
 from stayput.replica import Replica
 from stayput.scenario import Scenario
 from stayput.session import ScenarioPhase, ScenarioState, verify_proposal
+from stayput.sql import Plan, plan
 from stayput.steps import (
     Decision,
     RefusalReason,
@@ -83,6 +85,41 @@ def review_report(
         )
     scenario = fetch_scenario(replica, link, digest)
     return Review(scenario, approval_report(scenario, identity.name))
+
+
+def audit_beside(
+    identity: Identity, replica: Replica, link: CoordinatorLink, scenario: Scenario
+) -> StaticAudit | None:
+    """What answers of a scenario would give away together with others that its data user has, or
+    may still get, about tables of the same name; from the text alone. None if there are none.
+
+    Not part of the report that is signed: two holders need not know the same scenarios.
+
+    Raises:
+        VerificationError: the coordinator sent another scenario than the log names.
+    """
+    plans = _plans(scenario)
+    tables = {planned.table for planned in plans}
+    held: dict[str, list[Plan]] = {}
+    for digest, state in replica.session.scenarios.items():
+        asked = state.phase in (ScenarioPhase.SEALED, ScenarioPhase.USED_UP) or state.runs_ordered
+        ours = identity.name in state.proposed.holders
+        if digest == scenario.digest or not asked or not ours:
+            continue
+        if state.proposed.user == scenario.data_user:
+            other = fetch_scenario(replica, link, digest)
+            found = [planned for planned in _plans(other) if planned.table in tables]
+            if found:
+                held.setdefault(f"{other.name} ({digest.hex()[:8]})", []).extend(found)
+    return audit(plans, held) if held else None
+
+
+def _plans(scenario: Scenario) -> list[Plan]:
+    found = [
+        plan(statement, scenario.tables, len(scenario.holders), scenario.output)
+        for statement in scenario.statements
+    ]
+    return [planned for planned in found if not planned.joined]
 
 
 def pending_reviews(identity: Identity, replica: Replica) -> tuple[bytes, ...]:

@@ -36,6 +36,7 @@ class World(Federation):
     """A federation with a sealed scenario in which single answers can be bent."""
 
     auditors: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
 
     def __init__(self, root: Path, text: str = TEXT) -> None:
         self.stagers = {holder: TableStager(rows_of(holder)) for holder in HOLDERS}
@@ -49,6 +50,7 @@ class World(Federation):
             user="asker",
             coordinator="hub",
             auditors=self.auditors,
+            users=self.users,
             sources=sources(root),
             stager=lambda name: self.stagers[name],
             clock=lambda: NOW,

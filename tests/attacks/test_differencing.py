@@ -9,10 +9,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from attacks.lying import World
 from pets import HOLDERS, TEXT, Row
 
 from stayput.disclosure import Reason
+from stayput.errors import ScenarioError
 
 POLICY = "output: {min_count: 10, min_holders: 3, dominance: none, group_percent: none}\n"
 
@@ -89,4 +91,155 @@ def test_snapshot_plus_one(tmp_path: Path) -> None:
     for holder in HOLDERS:
         world.stagers[holder].rows = pets(70)
     assert ask(world, "all") == [(210, 1050)]
+    world.close()
+
+
+TWO = TEXT.replace("holders: [north, south, west]", "holders: [north, south]").replace(
+    "at: [north, south, west]", "at: [north, south]"
+)
+ALL = "SELECT COUNT(*) AS pets, SUM(age) AS years FROM pets"
+
+
+def scenario_of(text: str, statements: dict[str, str], policy: str = POLICY) -> str:
+    text = re.sub(r"(?s)statements:.*", "statements:\n", text)
+    return text + "".join(f"  {n}:\n    sql: {sql}\n" for n, sql in statements.items()) + policy
+
+
+def released(world: World, scenario: bytes, statement: str, client: Any = None) -> Any:
+    client = client or world.client
+    run = client.run(scenario, statement)
+    world.settle()
+    return run.wait().table.to_pylist()[0]["pets"]
+
+
+@pytest.mark.parametrize("fewer_first", [True, False])
+def test_one_holder_fewer(tmp_path: Path, fewer_first: bool) -> None:
+    """The same question in a scenario of three and in one of two: the difference is west's part.
+
+    Of the smaller scenario west knows nothing, so the others have to say that this is too close.
+    """
+    rows = dict.fromkeys(HOLDERS, pets(40))
+    world = world_of(tmp_path, {"all": ALL}, rows)
+    pair = POLICY.replace("min_holders: 3", "min_holders: 2")
+    two = world.client.propose(scenario_of(TWO, {"all": ALL}, pair))
+    world.approve(world.client.scenario(two))
+    first, second = (two, world.scenario) if fewer_first else (world.scenario, two)
+    assert released(world, first, "all") == (80 if fewer_first else 120)
+    assert released(world, second, "all") is None
+    world.close()
+
+
+class TwoUsers(World):
+    def __init__(self, root: Path, text: str) -> None:
+        self.rival: Any = None
+        super().__init__(root, text)
+        self.rival = self.start_client("rival")
+
+    users = ("rival",)
+
+
+def test_two_data_users_in_league(tmp_path: Path) -> None:
+    """Each has its own scenario; neither asks anything that is wrong alone."""
+    rows = dict.fromkeys(HOLDERS, pets(40))
+    rows["south"] = [*pets(40), *pets(2, age=29)]
+    text = scenario_of(TEXT, {"all": ALL})
+    world = TwoUsers(tmp_path, text)
+    for holder in HOLDERS:
+        world.stagers[holder].rows = rows[holder]
+    young = {"young": f"{ALL} WHERE age < 29"}
+    theirs = world.rival.propose(
+        scenario_of(TEXT.replace("data_user: asker", "data_user: rival"), young)
+    )
+    world.approve(world.rival.scenario(theirs))
+    assert released(world, theirs, "young", world.rival) == 120
+    assert released(world, world.scenario, "all") is None
+    world.close()
+
+
+def test_renamed_copies_reordered_and_equal_predicates(tmp_path: Path) -> None:
+    """A copy is the same rows, however it is written, and one that differs in a row is found among
+    many."""
+    rows = dict.fromkeys(HOLDERS, pets(20) + pets(20, 12))
+    rows["west"] = [*rows["west"], *pets(1, 13)]
+    same = [
+        "age < 13",
+        "NOT (age >= 13)",
+        "13 > age",
+        "age BETWEEN 0 AND 12",
+        "age < 13 AND age < 20",
+        "age <= 12 OR age <= 5",
+        "age // 13 = 0",
+        "age + 7 < 20",
+    ]
+    statements = {f"copy_{i}": f"{ALL} WHERE {where}" for i, where in enumerate(same)}
+    statements["more"] = f"{ALL} WHERE age < 14"
+    world = world_of(tmp_path, statements, rows)
+    assert [ask(world, f"copy_{i}")[0][0] for i in range(len(same))] == [120] * len(same)
+    assert ask(world, "more") == [(None, None)]
+    world.close()
+
+
+@pytest.mark.parametrize("chosen", ["hash(age) = 1", "rowid = 7", "row_number() OVER () = 7"])
+def test_rows_are_not_chosen_by_number_or_hash(tmp_path: Path, chosen: str) -> None:
+    with pytest.raises(ScenarioError):
+        world_of(tmp_path, {"one": f"{ALL} WHERE {chosen}"}, {})
+
+
+def test_the_sum_of_two_parts_is_not_the_whole(tmp_path: Path) -> None:
+    """50 % and 49 % of all leave a rest: a large one may follow, a small one may not."""
+    few = pets(100, 1) + pets(98, 2) + pets(2, 3)
+    many = pets(100, 11) + pets(96, 12) + pets(4, 13)
+    statements = {
+        "a": f"{ALL} WHERE age = 1",
+        "b": f"{ALL} WHERE age = 2",
+        "few": f"{ALL} WHERE age < 10",
+        "c": f"{ALL} WHERE age = 11",
+        "d": f"{ALL} WHERE age = 12",
+        "many": f"{ALL} WHERE age > 10",
+    }
+    world = world_of(tmp_path, statements, dict.fromkeys(HOLDERS, few + many))
+    assert [ask(world, name)[0][0] for name in statements] == [300, 294, None, 300, 288, 600]
+    world.close()
+
+
+def test_two_questions_at_once(tmp_path: Path) -> None:
+    """Ordered before either is answered; the one judged later is compared with the other."""
+    rows = dict.fromkeys(HOLDERS, pets(20))
+    rows["north"] = [*pets(20), *pets(1, age=25)]
+    world = world_of(tmp_path, {"all": ALL, "young": f"{ALL} WHERE age < 20"}, rows)
+    runs = [world.client.run(world.scenario, name) for name in ("all", "young")]
+    world.settle()
+    answers = [run.wait().table.to_pylist()[0]["pets"] for run in runs]
+    assert answers.count(None) == 1
+    world.close()
+
+
+def test_a_lineage_is_destroyed(tmp_path: Path) -> None:
+    """Then nothing is compared with what was before, and nothing of the rows is left."""
+    rows = dict.fromkeys(HOLDERS, pets(20))
+    world = world_of(tmp_path, {"all": ALL}, rows)
+    assert ask(world, "all") == [(60, 300)]
+    world.stagers["west"].rows = [*pets(20), *pets(1, age=7)]
+    for holder in HOLDERS:
+        assert world._ledgers[holder].lineages.destroy("pets") == 1
+        assert world._ledgers[holder].lineages.answers("pets") == {}
+    assert ask(world, "all") == [(61, 307)]
+    world.close()
+
+
+def test_a_stored_answer_is_free(tmp_path: Path) -> None:
+    rows = dict.fromkeys(HOLDERS, pets(20))
+    world = world_of(tmp_path, {"all": ALL, "young": f"{ALL} WHERE age < 20"}, rows)
+    assert world.client.answered(world.scenario, "all") is None
+    run = world.client.run(world.scenario, "all")
+    world.settle()
+    first = run.wait()
+    charged = [world._ledgers[h].charged(world.scenario) for h in HOLDERS]
+    size = world.client.replica.size
+    world.stagers["west"].rows = pets(21)
+    again = world.client.ask(world.scenario, "all")
+    assert again.checked.result == first.checked.result
+    assert [world._ledgers[h].charged(world.scenario) for h in HOLDERS] == charged == [1] * 3
+    assert world.client.replica.size == size
+    assert world.client.answered(world.scenario, "young") is None
     world.close()

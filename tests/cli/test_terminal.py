@@ -66,7 +66,7 @@ def test_every_command_has_help(words: list[str], stayput: Stayput) -> None:
 def test_all_commands_of_the_house_are_there() -> None:
     assert {" ".join(words) for words in _commands()} == {
         "init", "card", "consortium form", "join", "members", "start",
-        "source add", "source list", "source describe",
+        "source add", "source renew", "source list", "source describe",
         "scenario check", "scenario propose", "scenario list", "scenario show",
         "pending", "report", "approve", "refuse", "revoke", "node notes", "node budget",
         "run", "result", "verify", "rehearse", "rotate", "log show", "log verify", "log pack",

@@ -22,6 +22,7 @@ from stayput.cli.terminal import DEFAULT_HOME, AsJson, Home, confirm, put_json, 
 from stayput.errors import ConfigurationError, RuleViolation
 
 if TYPE_CHECKING:
+    from stayput.differencing import StaticAudit
     from stayput.identity import Identity
 
 
@@ -81,12 +82,14 @@ def pending(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
 
 def report(scenario: ScenarioId, as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
     """Print the approval report: what this holder reads before it decides."""
-    from stayput.review import review_report
+    from stayput.review import audit_beside, review_report
     from stayput.session import ScenarioPhase
 
     with opened(home) as (identity, replica, link):
         digest = find_scenario(identity, replica, link, scenario, prefer=(ScenarioPhase.PROPOSED,))
-        found = review_report(identity, replica, link, digest).report
+        reviewed = review_report(identity, replica, link, digest)
+        beside = audit_beside(identity, replica, link, reviewed.scenario)
+    found = reviewed.report
     if as_json:
         put_json(
             {
@@ -98,13 +101,29 @@ def report(scenario: ScenarioId, as_json: AsJson = False, home: Home = DEFAULT_H
                     for w in found.warnings
                 ],
                 "text": found.text,
+                "beside_other_scenarios": [] if beside is None else [*map(str, beside.findings)],
             }
         )
         return
     sys.stdout.write(found.text)  # as it is: its digest is what an approval signs
     sys.stdout.flush()
+    if beside is not None:
+        _say_beside(beside)
     say(f"report {found.digest.hex()}")
     say("approve with `stayput approve`, or refuse with `stayput refuse --reason CODE`")
+
+
+def _say_beside(beside: StaticAudit) -> None:
+    """What is not in the signed report: other scenarios of the data user, which we know."""
+    say("Beside other scenarios of the same data user about these tables (not in the report):")
+    for finding in beside.findings:
+        say(f"  {finding}")
+    if not beside.found:
+        say("  no group of rows was found that their answers isolate together")
+    elif beside.found > len(beside.findings):
+        say(f"  at least {beside.found} in all")
+    for text in beside.undecided:
+        say(f"  Not decided: {text}")
 
 
 def approve(

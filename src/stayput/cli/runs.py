@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stayput.cli.opening import find_run, grouped, members_from, opened_client
-from stayput.cli.scenarios import ScenarioId
+from stayput.cli.scenarios import ScenarioId, moment
 from stayput.cli.terminal import (
     DEFAULT_HOME,
     AsJson,
@@ -56,6 +56,10 @@ def run(
     parameter: Parameters = None,
     output: Output = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait.")] = 600.0,
+    stored: Annotated[
+        bool,
+        typer.Option("--stored", help="Print the stored answer, if there is one: free of charge."),
+    ] = False,
     head: Head = 0,
     as_csv: AsCsv = False,
     as_json: AsJson = False,
@@ -66,7 +70,11 @@ def run(
     values = parse_parameters(parameter or [])
     started = time.monotonic()
     with opened_client(home) as client:
-        ordered = client.run(client.find(scenario), statement, **values)
+        digest = client.find(scenario)
+        kept = client.answered(digest, statement, **values) if stored else None
+        ordered = kept or client.run(digest, statement, **values)
+        if kept is not None:
+            say(f"answered on {moment(kept.state.ordered.time)}: nothing is charged")
         say(f"run {ordered.id.hex()}")
         try:
             found = ordered.wait(

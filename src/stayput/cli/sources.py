@@ -1,4 +1,4 @@
-"""Commands about a holder's data: source add, list, describe."""
+"""Commands about a holder's data: source add, renew, list, describe."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(help="Declare and describe data (a holder).", rich_markup_mode=None)
     group.command("add")(add)
+    group.command("renew")(renew)
     group.command("list")(list_sources)
     group.command("describe")(describe)
     app.add_typer(group, name="source")
@@ -42,6 +43,23 @@ def add(
         )
     spec = add_source(home, table, file, format, inner)
     say(f"{identity.name} computes {table} from {spec.path} ({spec.format})")
+
+
+def renew(
+    table: Annotated[str, typer.Argument(help="Name of the table in scenarios.")],
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Begin a new lineage: destroy what is kept of the rows and answers of a table.
+
+    For when its data are destroyed, or are other data from now on. Later answers are not compared
+    with those before.
+    """
+    from stayput.cli.opening import opened_ledger
+    from stayput.identity import load_identity
+
+    with opened_ledger(load_identity(home)) as ledger:
+        count = ledger.lineages.destroy(table)
+    say(f"what was kept of {count} answers from {table} is destroyed, with its key")
 
 
 def list_sources(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:

@@ -117,7 +117,8 @@ def audit(plans: Sequence[Plan], held: Mapping[str, Sequence[Plan]] | None = Non
     Args:
         plans: of the scenario's statements.
         held: plans of other scenarios of the same data user, by scenario name; they are taken
-            together with statements about a table of the same name.
+            together with statements about a table of the same name, and only what needs an answer
+            of theirs is found.
     """
     asked = [("", planned) for planned in plans]
     asked += [(name, planned) for name, others in (held or {}).items() for planned in others]
@@ -127,6 +128,8 @@ def audit(plans: Sequence[Plan], held: Mapping[str, Sequence[Plan]] | None = Non
     for table in dict.fromkeys(planned.table for planned in plans):
         search = _Table(table, [item for item in asked if item[1].table == table])
         search.run()
+        if held is not None:
+            search.findings = [finding for finding in search.findings if _needs(finding, held)]
         questions += search.questions
         found += len(search.findings)
         findings += search.findings
@@ -134,6 +137,13 @@ def audit(plans: Sequence[Plan], held: Mapping[str, Sequence[Plan]] | None = Non
     findings.sort(key=lambda f: (not f.pair, len(f.terms) or 99, -len(f.keys)))
     distinct = tuple(dict.fromkeys(undecided))
     return StaticAudit(questions, found, tuple(findings[:MAX_FINDINGS]), distinct)
+
+
+def _needs(finding: Finding, held: Iterable[str]) -> bool:
+    """Whether an answer of another scenario is in a combination, as far as it is spelled out."""
+    names = [name.removeprefix(_PART) for _, name in finding.terms]
+    others = tuple(f"{name}: " for name in held)
+    return not names or any(name.startswith(others) for name in names)
 
 
 @dataclasses.dataclass(frozen=True)
