@@ -121,7 +121,9 @@ class RunPlan:
     @property
     def comparing(self) -> int:
         """Numbers of round one about earlier answers."""
-        return sum(other.overlap.numbers for other in self.compared) + self.flags
+        people = len(self.participants)
+        of_each = (o.overlap.shared + _flag_numbers(o.overlap, people) for o in self.compared)
+        return sum(of_each) + self.flags
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -269,9 +271,46 @@ def counts_vector(run: RunPlan, partial: LocalPartial, beside: Beside | None = N
     if run.comparing:
         assert beside is not None
         for other, shared, then in zip(run.compared, beside.shared, beside.counts, strict=True):
-            vector += overlap_section(other.overlap, partial.counts, shared, then)
+            vector += [number for row in shared for number in row]
+            differs = differing(other.overlap, partial.counts, shared, then)
+            flags = [int(number > 0) for row in differs for number in row]
+            vector += _together(flags, len(run.participants))
         vector += [int(flag) for row in beside.close for flag in row] if run.strangers else []
     return vector
+
+
+FLAG_BITS = 30
+"""Bits of a number of round one that flags fill; the narrowest numbers have 32 and a sign."""
+
+
+def _per_number(participants: int) -> int:
+    """How many flags are added up in one number: each takes the place of the number of holders."""
+    return max(1, FLAG_BITS // participants.bit_length())
+
+
+def _together(flags: Sequence[int], participants: int) -> list[int]:
+    """Flags, several in each number, so that their sums over the holders stay apart."""
+    size, bits = _per_number(participants), participants.bit_length()
+    return [
+        sum(flag << bits * place for place, flag in enumerate(flags[i : i + size]))
+        for i in range(0, len(flags), size)
+    ]
+
+
+def _apart(numbers: Sequence[int], count: int, participants: int) -> list[int]:
+    """The sums of :func:`_together`; of impossible numbers, impossible sums."""
+    size, bits = _per_number(participants), participants.bit_length()
+    found = []
+    for i, number in enumerate(numbers):
+        places = min(size, count - i * size)
+        rest = number >> bits * (places - 1)  # the last place keeps what is too much
+        lower = [number >> bits * place & (1 << bits) - 1 for place in range(places - 1)]
+        found += [*lower, rest]
+    return found
+
+
+def _flag_numbers(overlap: Overlap, participants: int) -> int:
+    return -(-overlap.flags // _per_number(participants))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -286,16 +325,6 @@ class Beside:
     shared: list[list[list[int]]]
     counts: list[list[list[int]]]
     close: list[list[bool]] = dataclasses.field(default_factory=list)
-
-
-def overlap_section(
-    overlap: Overlap, mine: list[list[int]], shared: list[list[int]], then: list[list[int]]
-) -> list[int]:
-    """Rows shared, per joint cell and pair; then 1 where this holder has rows in which the two
-    answers differ, per common cell and pair, else 0."""
-    section = [number for row in shared for number in row]
-    differs = differing(overlap, mine, shared, then)
-    return section + [int(number > 0) for row in differs for number in row]
 
 
 def differing(
@@ -336,6 +365,11 @@ def split_counts(run: RunPlan, vector: Sequence[int]) -> OpenedCounts:
     def section(width: int) -> list[list[int]]:
         return block(planned.cells, width)
 
+    def flags(overlap: Overlap) -> list[list[int]]:
+        people = len(run.participants)
+        (numbers,) = block(1, _flag_numbers(overlap, people))
+        return _rows(_apart(numbers, overlap.flags, people), len(overlap.pairs))
+
     return OpenedCounts(
         counts=section(len(planned.counts)),
         holders=section(planned.groups),
@@ -346,7 +380,7 @@ def split_counts(run: RunPlan, vector: Sequence[int]) -> OpenedCounts:
             OpenedOverlap(
                 other.earlier.run,
                 block(other.overlap.cells, len(other.overlap.pairs)),
-                block(other.overlap.common_cells, len(other.overlap.pairs)),
+                flags(other.overlap),
             )
             for other in run.compared
         ],

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from stayput.differencing.overlap import Overlap, level_cells
 from stayput.differencing.short import few_rows
 from stayput.disclosure.isolating import Judged, Pair, isolating
+from stayput.plans import _apart, _together
 from stayput.scenario import Column, ColumnType, Grade, Outside, Statement, TableContract
 from stayput.sql import SOURCE, BoundPlan, bind, plan
 
@@ -287,3 +288,15 @@ def test_grids_fit_together() -> None:
     )
     assert (level_cells(overlap.old, level)[overlap.old_cell] == overlap.common_cell).all()
     assert (level_cells(overlap.new, level)[overlap.new_cell] == overlap.common_cell).all()
+
+
+@given(st.integers(2, 70), st.lists(st.booleans(), min_size=1, max_size=80))
+def test_flags_are_added_up_together_and_stay_apart(holders: int, flags: list[bool]) -> None:
+    """Also when every holder raises every flag; and too many are not taken for few."""
+    numbers = _together([int(flag) for flag in flags], holders)
+    assert len(numbers) == -(-len(flags) // (30 // holders.bit_length()))
+    summed = [number * holders for number in numbers]
+    assert max(summed) < 2**31
+    assert _apart(summed, len(flags), holders) == [holders * flag for flag in flags]
+    excess = [number + (1 << 30) for number in summed]
+    assert max(_apart(excess, len(flags), holders)) > holders

@@ -137,11 +137,14 @@ class Overlap:
         return math.prod(self.dimensions[axis].slots for axis in self.common_axes)
 
     @property
-    def numbers(self) -> int:
-        """Numbers in the vector of round one: per pair of counts one for each joint cell (rows
-        shared), and one for each common cell (whether this holder has rows in which they differ).
-        """
-        return len(self.pairs) * (self.cells + self.common_cells)
+    def shared(self) -> int:
+        """Numbers of rows that both answers are about: one per joint cell and pair of counts."""
+        return len(self.pairs) * self.cells
+
+    @property
+    def flags(self) -> int:
+        """Whether a holder has rows in which they differ: one per common cell and pair."""
+        return len(self.pairs) * self.common_cells
 
     def _project(self, axes: tuple[int, ...]) -> Indices:
         shape = [dimension.slots for dimension in self.dimensions]

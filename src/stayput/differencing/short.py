@@ -16,7 +16,8 @@ A combination may also give m times a set, as A+B, A+C and B+C give 2·A.  Then 
 m² divides cᵀGc, at least three coefficients are no multiples of m, and each released set S shares
 |A ∩ S| rows with it, so m divides all products, of one sign, and m times a product is at most cᵀGc.
 That is necessary, not sufficient, so a harmless combination may be found, too; it is searched for
-up to :data:`MAX_MULTIPLE` and as far as :data:`MAX_STEPS` go.
+up to :data:`MAX_MULTIPLE` and as far as
+:data:`MAX_STEPS_OF_MULTIPLES` go.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ MAX_MULTIPLE = 3
 determinant of four rows of zeros and ones is larger (of five rows: 5)."""
 
 MAX_STEPS = 20_000
+MAX_STEPS_OF_MULTIPLES = 400
 
 _SLACK = 1e-6
 
@@ -53,11 +55,13 @@ def few_rows(gram: Gram, least: int, fresh: int = 1) -> bool:
     basis.shorten()
     if not basis.size:
         return False
-    once = _Search(basis, gram, least - 1, lambda length, _, __: length > 0)
-    if once.found(exhausted=True):
+    once = _Search(basis, gram, least - 1, 1, lambda length, _, __: length > 0)
+    if once.found(MAX_STEPS, otherwise=True):
         return True
     return any(
-        _Search(basis, gram, m * m * least - 1, _gives_multiple(m)).found(exhausted=False)
+        _Search(basis, gram, m * m * least - 1, m * m, _gives_multiple(m)).found(
+            MAX_STEPS_OF_MULTIPLES, otherwise=False
+        )
         for m in range(2, MAX_MULTIPLE + 1)
     )
 
@@ -65,7 +69,7 @@ def few_rows(gram: Gram, least: int, fresh: int = 1) -> bool:
 def _gives_multiple(m: int) -> Accepts:
     def accepts(length: int, weights: Sequence[int], products: Sequence[int]) -> bool:
         several = sum(weight % m != 0 for weight in weights) >= 3
-        if not several or length <= 0 or length % (m * m) or any(p % m for p in products):
+        if not several or length <= 0 or any(p % m for p in products):
             return False
         one_sign = min(products) >= 0 or max(products) <= 0
         return one_sign and max(map(abs, products)) * m <= length
@@ -122,33 +126,37 @@ class _Basis:
 
 
 class _Search:
-    """One use: vectors of a squared length up to ``bound`` that a test accepts.
+    """One use: vectors of a squared length up to ``bound``, a multiple of ``step``, that a test
+    accepts.
 
     Coefficients are chosen from the last vector of the basis to the first.
     """
 
-    def __init__(self, basis: _Basis, gram: Gram, bound: int, accepts: Accepts) -> None:
+    def __init__(self, basis: _Basis, gram: Gram, bound: int, step: int, accepts: Accepts) -> None:
         order = sorted(range(basis.size), key=lambda i: basis.products[i][i])
         self._vectors = [basis.vectors[i] for i in order]
         self._products = [[basis.products[i][j] for j in order] for i in order]
         self._fresh, self._gram, self._bound, self._accepts = basis.fresh, gram, bound, accepts
         self._lengths, self._slopes = _decomposed(np.array(self._products, dtype=np.float64))
-        self._steps = 0
+        self._step = step
+        self._left = 0
         self._chosen = np.zeros(basis.size)
 
-    def found(self, *, exhausted: bool) -> bool:
-        """Whether there is one; ``exhausted`` if that takes too many steps to tell."""
+    def found(self, steps: int, *, otherwise: bool) -> bool:
+        """Whether there is one; ``otherwise`` if that takes more than so many steps to tell."""
+        self._left = steps
         try:
             return self._descend(len(self._vectors) - 1, float(self._bound))
         except _TooManySteps:
-            return exhausted
+            return otherwise
 
     def _descend(self, level: int, left: float) -> bool:
-        self._steps += 1
-        if self._steps > MAX_STEPS:
+        self._left -= 1
+        if self._left < 0:
             raise _TooManySteps
         if level < 0:
-            return self._is_wanted()
+            length = round(self._bound - left)  # exact: it is whole, and small beside 2**53
+            return length % self._step == 0 and self._is_wanted()
         length = self._lengths[level]
         center = -float(self._slopes[level, level + 1 :] @ self._chosen[level + 1 :])
         reach = math.sqrt(max(left, 0.0) / length) + _SLACK if length else 2.0
