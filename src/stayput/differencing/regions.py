@@ -157,7 +157,8 @@ class Axes:
         read: dict[Column, list[Expr]] = {}
         self._index: dict[object, int] = {}
         self._axes: list[Axis] = []
-        self._truths: dict[Expr, tuple[Mask, Mask]] = {}
+        # By identity: hashing a tree each time would take most of the time of an audit.
+        self._truths: dict[int, tuple[Expr, tuple[Box, ...], tuple[Box, ...]]] = {}
         found = dict.fromkeys(leaf for condition in conditions for leaf in leaves(condition))
         for expr in (*found, *dict.fromkeys(keys)):
             columns = columns_of(expr)
@@ -217,7 +218,10 @@ class Axes:
 
     def _truth(self, expr: Expr) -> tuple[tuple[Box, ...], tuple[Box, ...]]:
         """Where ``expr`` is true, and where it is false; it is NULL elsewhere."""
-        if not isinstance(expr, (And, Or, Not, IsTrue)) or len(columns_of(expr)) < 2:
+        if not isinstance(expr, (And, Or, Not, IsTrue)):
+            return self._leaf(expr)
+        columns = columns_of(expr)
+        if len(columns) < 2 and not (isinstance(expr, And) and self._has_parts(expr, columns)):
             return self._leaf(expr)
         if isinstance(expr, Not):
             true, false = self._truth(expr.operand)
@@ -229,6 +233,10 @@ class Axes:
             return _product([t for t, _ in parts]), _union([f for _, f in parts])
         return _union([t for t, _ in parts]), _product([f for _, f in parts])
 
+    def _has_parts(self, expr: And, columns: frozenset[Column]) -> bool:
+        """Whether the parts of a conjunction about one column are known one by one."""
+        return any(column in self._index for column in columns) or expr not in self._index
+
     def _is_true(self, expr: IsTrue) -> tuple[tuple[Box, ...], tuple[Box, ...]]:
         """False also where the operand is NULL: the complement of where it is true."""
         true, _ = self._truth(expr.operand)
@@ -238,13 +246,19 @@ class Axes:
         return true, _product(outside)
 
     def _leaf(self, expr: Expr) -> tuple[tuple[Box, ...], tuple[Box, ...]]:
+        known = self._truths.get(id(expr))
+        if known is not None:
+            return known[1:]
+        true, false = self._leaf_boxes(expr)
+        self._truths[id(expr)] = expr, true, false  # holds it, so that its identity stays its own
+        return true, false
+
+    def _leaf_boxes(self, expr: Expr) -> tuple[tuple[Box, ...], tuple[Box, ...]]:
         index = self._axis_of(expr)
         if index is None:  # every leaf that reads a column was shown to the constructor
             held = evaluate(expr, None)
             return (((),) if held is True else ()), (((),) if held is False else ())
-        if expr not in self._truths:
-            self._truths[expr] = self._masks(index, expr)
-        true, false = self._truths[expr]
+        true, false = self._masks(index, expr)
         full = self._axes[index].full
         return _one_box(index, true, full), _one_box(index, false, full)
 

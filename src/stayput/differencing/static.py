@@ -34,8 +34,9 @@ import numpy.typing as npt
 
 from stayput.differencing.regions import Axes, Box, TooComplex, Universe, intersect, partition
 from stayput.scenario import ColumnType, Parameter, ParameterValue
-from stayput.sql import BoundPlan, Plan, bind
-from stayput.sql.tree import Expr, conjunction, substitute
+from stayput.sql import BoundPlan, Plan
+from stayput.sql.tree import And, Expr, conjunction, substitute, walk
+from stayput.sql.tree import Parameter as Placeholder
 
 MAX_CHOICES = 1_000
 """Choices of parameters per statement that are examined; of more, an even selection is."""
@@ -178,18 +179,15 @@ class _Table:
 
     def _ask(self, scenario: str, planned: Plan) -> None:
         keys = tuple(dimension.expr for dimension in planned.dimensions)
+        replaced = _Replaced()
         for dimension in planned.dimensions:
             self._labels.setdefault(dimension.expr, dimension.label)
         for bound in self._choices(planned):
             self.questions += 1
             name = str(Question(planned.statement.name, bound.parameters, scenario))
-            constants = bound.constants()
-            where = None if planned.where is None else substitute(planned.where, constants)
-            bound_keys = tuple(substitute(key, constants) for key in keys)
-            rows = [
-                _both(where, None if c.condition is None else substitute(c.condition, constants))
-                for c in planned.counts
-            ]
+            where = replaced.in_condition(planned.where, bound)
+            bound_keys = tuple(replaced.in_expr(key, bound) for key in keys)
+            rows = [_both(where, replaced.in_condition(c.condition, bound)) for c in planned.counts]
             for count, condition in zip(planned.counts, rows, strict=True):
                 label = name if count.condition is None else f"{_PART}{name}"
                 wholes = tuple(rows[index] for index in count.complements)
@@ -210,12 +208,14 @@ class _Table:
                 "them, spread evenly, were examined"
             )
         for values in itertools.product(*lists):
-            yield bind(planned, dict(zip((p.name for p in parameters), values, strict=True)))
+            given = zip((p.name for p in parameters), values, strict=True)
+            yield BoundPlan(planned, tuple(sorted(given)))  # declared values: nothing to verify
 
     def run(self) -> None:
         """Fill ``findings`` and ``undecided``."""
-        conditions = dict.fromkeys(c for a in self._answers for c in a.conditions if c is not None)
-        axes = Axes(conditions, dict.fromkeys(k for a in self._answers for k in a.keys))
+        conditions = (c for a in self._answers for c in a.conditions if c is not None)
+        parts = {id(part): part for c in conditions for part in _parts(c)}
+        axes = Axes(parts.values(), {id(k): k for a in self._answers for k in a.keys}.values())
         for name in axes.opaque:
             self.undecided.append(
                 f"{self._table}: ({name}) was taken as independent of everything else"
@@ -484,7 +484,40 @@ def _within_all(boxes: Sequence[Box], cell: Sequence[Box]) -> tuple[Box, ...]:
     return tuple(box for a, b in pairs if (box := intersect(a, b)) is not None)
 
 
+def _parts(condition: Expr) -> tuple[Expr, ...]:
+    return condition.items if isinstance(condition, And) else (condition,)
+
+
+class _Replaced:
+    """Expressions with parameters replaced: the same values give the same object, so that what is
+    found out about it is found out once."""
+
+    def __init__(self) -> None:
+        self._parameters: dict[int, tuple[Expr, tuple[str, ...]]] = {}
+        self._made: dict[tuple[int, tuple[ParameterValue, ...]], Expr] = {}
+
+    def in_condition(self, condition: Expr | None, bound: BoundPlan) -> Expr | None:
+        """Part by part of a conjunction: few of them change from one choice to the next."""
+        if condition is None:
+            return None
+        parts = tuple(self.in_expr(part, bound) for part in _parts(condition))
+        return parts[0] if len(parts) == 1 else And(parts)
+
+    def in_expr(self, expr: Expr, bound: BoundPlan) -> Expr:
+        if id(expr) not in self._parameters:
+            names = {part.name for part in walk(expr) if isinstance(part, Placeholder)}
+            self._parameters[id(expr)] = expr, tuple(sorted(names))
+        names_in_it = self._parameters[id(expr)][1]
+        values = dict(bound.parameters)
+        key = id(expr), tuple(values[name] for name in names_in_it)
+        if key not in self._made:
+            self._made[key] = substitute(expr, bound.constants()) if names_in_it else expr
+        return self._made[key]
+
+
 def _both(where: Expr | None, chosen: Expr | None) -> Expr | None:
+    if where is None or chosen is None:
+        return chosen if where is None else where
     return conjunction(tuple(c for c in (where, chosen) if c is not None))
 
 
