@@ -72,7 +72,7 @@ def test_a_rounded_normal_is_not_a_discrete_one() -> None:
 def test_each_number_has_the_noise_of_its_own_scale() -> None:
     drawn = draw_noise([0.01, 1e6] * 300, gaussian=False)
     assert set(drawn[::2]) == {0}
-    assert all(drawn[1::2])
+    assert drawn[1::2].count(0) < 4  # each is 0 once in two million draws
     assert len(set(drawn[1::2])) > 295
     assert draw_noise([], gaussian=True) == []
 
