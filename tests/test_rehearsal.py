@@ -36,7 +36,7 @@ def test_few_rows_are_withheld_in_a_rehearsal_too() -> None:
 def test_a_rehearsal_shows_what_the_noise_does() -> None:
     """The distance that it tells is that to its own synthetic rows, and as large as was told."""
     stages: list[str] = []
-    text = TEXT.replace("output: {min_count: 10, min_holders: 3}", NOISE)
+    text = TEXT.replace("output: {min_count: 10, min_holders: 3, min_difference: none}", NOISE)
     table = rehearse(text, "by_colour", {"youngest": 3}, rows=1000, progress=stages.append)
     assert (table.synthetic, table.noisy) == (True, True)
     told = [stage for stage in stages if stage.startswith("noise moved")]

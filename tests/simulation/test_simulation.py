@@ -29,8 +29,10 @@ from stayput.steps import Contributed, FailureReason, ResultReleased
 START = 1_790_000_000
 
 NOISY = pets.TEXT.replace(
-    "output: {min_count: 10, min_holders: 3}", "privacy: {mechanism: gaussian, rho: 0.5}"
+    "output: {min_count: 10, min_holders: 3, min_difference: none}",
+    "privacy: {mechanism: gaussian, rho: 0.5}",
 )
+assert NOISY != pets.TEXT
 RHO = 10**12 // 2
 BUDGETS = (Budget("pets", 4 * RHO, ("pets",)),)
 """Four runs of :data:`NOISY` at each holder."""
