@@ -164,14 +164,20 @@ def floors(ours: list[lines.Line], us: dict[str, float], bits: int) -> list[dict
         (tables.DEFAULT, bits // 2, "power"),
         (tables.SUBGROUP, ORDER_BITS, "short"),
     ):
-        name = f"decrypt, {'ordinary' if power == 'power' else 'subgroup'} key"
+        key = f"decrypt, {'ordinary' if power == 'power' else 'subgroup'} key"
         products = length + length // 6  # squarings, and one more for each window of 5 bits
-        for least, floor, rest in (
-            (f"2 × {products} of p² by p²", 2 * products * us["small"], "what protects the key"),
-            ("2 of GMP's powmod", 2 * us[power], "what protects the key, L, CRT, Python"),
-            ("2 of GMP's powmod_sec", 2 * us[f"{power}_sec"], "L, CRT, Python"),
-        ):
-            add(name, scheme, "decrypt", least, floor, rest)
+        least = f"2 × {products} of p² by p²"
+        add(key, scheme, "decrypt", least, 2 * products * us["small"], "constant time")
+        add(
+            key,
+            scheme,
+            "decrypt",
+            "2 of GMP's powmod_sec",
+            2 * us[f"{power}_sec"],
+            "L, CRT, Python",
+        )
+        add(f"{key}, blinded", scheme, "decrypt blinded", "2 of GMP's powmod", 2 * us[power],
+            "blinds, L, CRT, Python")  # fmt: skip
     return found
 
 
