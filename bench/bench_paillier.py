@@ -92,7 +92,7 @@ def take_turns(rounds: int, private: PrivateKey, subgroup: PrivateKey) -> dict[s
     for turn in range(rounds):
         say(f"round {turn + 1} of {rounds} ...")
         for line in (*ours, *peers, around):
-            line.turn(floor)
+            line.turn()
         for name, seconds in {
             "one": floor.one(),
             "mixed": floor.mixed(),
@@ -111,7 +111,6 @@ def take_turns(rounds: int, private: PrivateKey, subgroup: PrivateKey) -> dict[s
                 "assumption": line.assumption,
                 **{one.name: line.median(one.name) for one in line.operations},
                 "bytes": line.bytes_per_value,
-                "multiplications": {k: statistics.median(v) for k, v in line.products.items()},
                 "rounds": line.figures,
             }
             for line in (*ours, *peers)
@@ -132,14 +131,12 @@ def floors(ours: list[lines.Line], us: dict[str, float], bits: int) -> list[dict
     found: list[dict[str, Any]] = []
 
     def add(operation: str, scheme: str, name: str, least: str, floor: float, rest: str) -> None:
-        # in multiplications timed right before each, so that a busy machine does not matter
-        products = statistics.median(by_name[scheme].products[name])
         found.append(
             {
                 "operation": operation,
                 "least": least,
                 "floor_us": floor,
-                "spent_us": products * us["one"],
+                "spent_us": 1e6 * by_name[scheme].seconds(name),
                 "rest": rest,
             }
         )

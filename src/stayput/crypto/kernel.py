@@ -36,6 +36,10 @@ _BUILD_COST: Final = 1.6
 _ENTRY_OVERHEAD: Final = 100
 """Bytes of two Python objects and two list slots beside the numbers of one entry."""
 
+_BLIND_BITS: Final = 384
+"""Length of the exponent of the first blind of a call."""
+
+
 # --- powers of a fixed base -----------------------------------------------------------------------
 
 
@@ -241,8 +245,12 @@ class CrtPower:
 
     def blinds(self, residue: int) -> Iterator[Any]:
         """Blinds without end: a random power of an n-th residue, and then each the square of the
-        one before (Kocher 1996, §10)."""
-        start = secrets.randbelow(int(self._square) - 1) + 1
+        one before (Kocher 1996, §10).
+
+        Its exponent is as long as those of ciphertexts are by default: whoever could tell such a
+        power from any other residue could as well tell what ciphertexts hold.
+        """
+        start = secrets.randbits(_BLIND_BITS)
         blind = gmpy2.powmod_sec(residue % self._square, start, self._square)
         while True:
             yield blind
