@@ -91,6 +91,48 @@ def opened_alone(ciphertexts: bytes, context: Context, checker: PrivateKey) -> t
 # --- the law --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_residues_that_only_together_are_numbers(
+    checker: PrivateKey, keys: dict[str, AgreementKey], width: int
+) -> None:
+    """Of each value two holders have uniform residues, the third has zeros."""
+    largest = (1 << (width - 1)) - 1
+    values = [0, 1, -1, largest, -largest - 1]
+    context = context_for(checker, width=width, count=len(values))
+    masks = [secrets.randbits(width) for _ in values]
+    shares = [
+        [-mask % (1 << width) for mask in masks],
+        [(value + mask) % (1 << width) for value, mask in zip(values, masks, strict=True)],
+        [0] * len(values),
+    ]
+    addition = Addition(context, checker.public)
+    for name, residues in zip(context.participants, shares, strict=True):
+        made = _part_of_shares(residues, context, name, keys, checker)
+        addition.add(name, made.ciphertexts)
+        assert opened_alone(made.ciphertexts, context, checker) != tuple(values)
+    assert encryption.open(addition.sum(), checker) == tuple(values)
+    for bad in (-1, 1 << width):
+        with pytest.raises(InvalidInput, match="bits"):
+            _part_of_shares([bad] * len(values), context, "ewr", keys, checker)
+
+
+def _part_of_shares(
+    residues: Sequence[int],
+    context: Context,
+    me: str,
+    keys: dict[str, AgreementKey],
+    checker: PrivateKey,
+) -> EncryptedPartial:
+    return encryption.encrypt_shares(
+        residues,
+        context,
+        me=me,
+        key=keys[me],
+        agreement_keys={name: key.public for name, key in keys.items()},
+        checker=checker.public,
+    )
+
+
 @st.composite
 def parts_of_a_sum(draw: st.DrawFn) -> tuple[int, list[list[int]]]:
     width, holders = draw(st.sampled_from(WIDTHS)), draw(st.integers(2, 7))

@@ -31,7 +31,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +52,7 @@ from stayput.crypto.packing import (
     unpack,
     values_from,
     whole_array,
+    whole_numbers,
 )
 from stayput.crypto.paillier import (
     Accumulator,
@@ -183,10 +184,6 @@ def encrypt(
             not my own under my name, or refused.
         InvalidInput: another count, or a value beyond ``context.bound``.
     """
-    if me not in context.participants:
-        raise PermissionDenied("only a participant gives a part of a sum")
-    layout = _layout(context, checker)
-    peers = _peers(context, me, key, agreement_keys)
     whole = whole_array(values)
     lowest, highest = extremes(whole)
     if not -context.bound <= lowest <= highest <= context.bound:
@@ -194,6 +191,53 @@ def encrypt(
             "a value is out of the bound of its sum",
             hint="The table contract's bounds or max_rows are exceeded.",
         )
+    return _encrypt(whole, context, me, key, agreement_keys, checker, workers, progress)
+
+
+def encrypt_shares(
+    residues: Sequence[int],
+    context: Context,
+    *,
+    me: str,
+    key: AgreementKey,
+    agreement_keys: Mapping[str, bytes],
+    checker: PublicKey,
+    workers: Executor | None = None,
+    progress: Progress | None = None,
+) -> EncryptedPartial:
+    """Like :func:`encrypt`, of residues modulo 2^width that only together are numbers (J-10).
+
+    The caller vouches for the bound of the *sum*: |sum| < 2^(width-1).
+
+    Args:
+        residues: ``context.count`` numbers from 0 to 2^width - 1.
+
+    Raises:
+        PermissionDenied, VerificationError: as for :func:`encrypt`.
+        InvalidInput: another count, or a number that is no residue.
+    """
+    whole = whole_numbers(residues)
+    end = 1 << context.width
+    if not all(0 <= residue < end for residue in whole):
+        raise InvalidInput(f"a share is a number of {context.width} bits")
+    signed = whole_array([r - end if r >> (context.width - 1) else r for r in whole])
+    return _encrypt(signed, context, me, key, agreement_keys, checker, workers, progress)
+
+
+def _encrypt(
+    whole: npt.NDArray[Any],
+    context: Context,
+    me: str,
+    key: AgreementKey,
+    agreement_keys: Mapping[str, bytes],
+    checker: PublicKey,
+    workers: Executor | None,
+    progress: Progress | None,
+) -> EncryptedPartial:
+    if me not in context.participants:
+        raise PermissionDenied("only a participant gives a part of a sum")
+    layout = _layout(context, checker)
+    peers = _peers(context, me, key, agreement_keys)
     residues = residues_from(whole, layout)
     mask = pairwise_mask(key, me, peers, context.digest, layout)
     plaintexts = pack(add_residues(residues, mask), layout)

@@ -17,7 +17,8 @@ together, the part of the remaining one, which the sum gives them anyway.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -71,6 +72,14 @@ def pairwise_mask(
 
     add_up = _sum_of_words if layout.limbs <= 2 else _sum_of_limbs
     return add_up(streams(), layout)
+
+
+def statistical_masks(bits: Iterable[int]) -> list[int]:
+    """Uniformly random numbers of so many bits each, to hide a number by adding.
+
+    A number below 2^b plus a mask of b + s bits is within 2^-s of the mask alone.
+    """
+    return [secrets.randbits(length) for length in bits]
 
 
 _Streams = Iterator[tuple[bool, slice, Residues]]
