@@ -95,13 +95,23 @@ def test_statements(sql: str) -> None:
     together.exchange()
     right = expected(question, together.plan)
     assert matching.joined == sum(row[0] for row in right)
-    assert together.compute(everything(together.plan, [0])) == tuple(row[0] for row in right)
+    policy = dataclasses.replace(scenario().output, min_count=3)
+    people = together.compute(everything(together.plan, question.first))
+    assert people == tuple(row[0] for row in right)
     # Round two: cells that passed, and what recipes read of them.
-    cells = [cell for cell, row in enumerate(right) if row[0] >= 3]
-    assert 0 < len(cells) <= len(right)
-    wanted = [(cell, moment) for cell in cells for moment in question.needed()]
+    kept = question.judge([[number] for number in people], policy)
+    wanted = [
+        (cell, moment) for cell, moments in enumerate(question.wanted(kept)) for moment in moments
+    ]
+    assert wanted
     sums = together.compute(wanted, Round.VALUES)
     assert sums == tuple(right[cell][moment] for cell, moment in wanted)
+    opened = [{0: number} for number in people]
+    for (cell, moment), value in zip(wanted, sums, strict=True):
+        opened[cell][moment] = value
+    table = question.table(opened, kept, policy)
+    everything_opened = [dict(enumerate(row)) for row in right]
+    assert table == question.table(everything_opened, kept, policy)
 
 
 def test_a_model_over_three_holders_with_padding() -> None:
