@@ -36,6 +36,8 @@ RARE = 10
 MAX_DRAFTED_DECIMALS = 6
 """Floats are rounded to at most so many decimals in a draft."""
 
+_AS_IDENTIFIER = "an identifier; to join tables of several holders declare it as type identifier"
+
 _INTEGERS = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?")
 _DECIMAL_TYPE = re.compile(r"DECIMAL\(\d+,(\d+)\)")
 _READERS = {
@@ -188,7 +190,7 @@ def _typed(profile: _Profile) -> _Draft:
 
 def _integer(profile: _Profile) -> _Draft:
     if profile.present > 2 * RARE and profile.distinct > 0.9 * profile.present:
-        return _left_out(profile, "nearly every value differs: it looks like an identifier")
+        return _left_out(profile, "nearly every value differs: " + _AS_IDENTIFIER)
     return _number(profile, 0, [])
 
 
@@ -249,7 +251,7 @@ def _too_many(profile: _Profile) -> _Draft:
             "numbers mixed with words, such as NA for missing ones: say so in the source",
         )
     if profile.present > 2 * RARE and profile.distinct > 0.9 * profile.present:
-        return _left_out(profile, "nearly every value differs: free text or an identifier")
+        return _left_out(profile, "nearly every value differs: free text, or " + _AS_IDENTIFIER)
     return _left_out(
         profile,
         f"text with more than {MAX_LISTED_LEVELS} values: to use it, write"
