@@ -15,6 +15,7 @@ from pets import HOLDERS, TEXT, Row
 
 from stayput.disclosure import Reason
 from stayput.errors import ScenarioError
+from stayput.scenario_file import parse_scenario_file
 
 POLICY = "output: {min_count: 10, min_holders: 3, dominance: none, group_percent: none}\n"
 
@@ -51,24 +52,21 @@ def test_all_minus_one(tmp_path: Path) -> None:
         "everybody": "SELECT COUNT(*) AS pets, SUM(age) AS years FROM pets",
         "young": "SELECT COUNT(*) AS pets, SUM(age) AS years FROM pets WHERE age < 20",
     }
-    for first, second in (("everybody", "young"), ("young", "everybody")):
-        world = world_of(tmp_path / first, statements, rows)
-        assert ask(world, first)[0][0] == (61 if first == "everybody" else 60)
-        assert ask(world, second) == [(None, None)]
-        (reason, *_) = world.checker.reasons(list(world.checker.replica.session.runs)[1])[0]
-        assert reason is Reason.ISOLATING
-        world.close()
+    world = world_of(tmp_path, statements, rows)
+    assert ask(world, "everybody")[0][0] == 61
+    assert ask(world, "young") == [(None, None)]
+    (reason, *_) = world.checker.reasons(list(world.checker.replica.session.runs)[1])[0]
+    assert reason is Reason.ISOLATING
+    world.close()
 
 
 def test_the_four_answers(tmp_path: Path) -> None:
     """No two of A+B+x, B+C, A+C and A differ in few rows; together they give x away."""
-    ages = {"a": 1, "b": 2, "c": 3, "x": 4}
     rows = {h: pets(20, 1) + pets(20, 2) + pets(20, 3) for h in HOLDERS}
     rows["south"] = [*rows["south"], *pets(1, 4)]
-    del ages
     where = {"abx": "1, 2, 4", "bc": "2, 3", "ac": "1, 3", "a": "1"}
     statements = {
-        name: f"SELECT COUNT(*) AS pets, SUM(age) AS years FROM pets WHERE age IN ({ages})"
+        name: f"SELECT COUNT(*) AS pets FROM pets WHERE age IN ({ages})"
         for name, ages in where.items()
     }
     world = world_of(tmp_path, statements, rows)
@@ -97,6 +95,7 @@ def test_snapshot_plus_one(tmp_path: Path) -> None:
 TWO = TEXT.replace("holders: [north, south, west]", "holders: [north, south]").replace(
     "at: [north, south, west]", "at: [north, south]"
 )
+NUMBER = "SELECT COUNT(*) AS pets FROM pets"
 ALL = "SELECT COUNT(*) AS pets, SUM(age) AS years FROM pets"
 
 
@@ -171,18 +170,18 @@ def test_renamed_copies_reordered_and_equal_predicates(tmp_path: Path) -> None:
         "age // 13 = 0",
         "age + 7 < 20",
     ]
-    statements = {f"copy_{i}": f"{ALL} WHERE {where}" for i, where in enumerate(same)}
-    statements["more"] = f"{ALL} WHERE age < 14"
+    statements = {f"copy_{i}": f"{NUMBER} WHERE {where}" for i, where in enumerate(same)}
+    statements["more"] = f"{NUMBER} WHERE age < 14"
     world = world_of(tmp_path, statements, rows)
     assert [ask(world, f"copy_{i}")[0][0] for i in range(len(same))] == [120] * len(same)
-    assert ask(world, "more") == [(None, None)]
+    assert ask(world, "more") == [(None,)]
     world.close()
 
 
 @pytest.mark.parametrize("chosen", ["hash(age) = 1", "rowid = 7", "row_number() OVER () = 7"])
-def test_rows_are_not_chosen_by_number_or_hash(tmp_path: Path, chosen: str) -> None:
+def test_rows_are_not_chosen_by_number_or_hash(chosen: str) -> None:
     with pytest.raises(ScenarioError):
-        world_of(tmp_path, {"one": f"{ALL} WHERE {chosen}"}, {})
+        parse_scenario_file(scenario_of(TEXT, {"one": f"{ALL} WHERE {chosen}"}), nonce=bytes(16))
 
 
 def test_the_sum_of_two_parts_is_not_the_whole(tmp_path: Path) -> None:
@@ -190,12 +189,12 @@ def test_the_sum_of_two_parts_is_not_the_whole(tmp_path: Path) -> None:
     few = pets(100, 1) + pets(98, 2) + pets(2, 3)
     many = pets(100, 11) + pets(96, 12) + pets(4, 13)
     statements = {
-        "a": f"{ALL} WHERE age = 1",
-        "b": f"{ALL} WHERE age = 2",
-        "few": f"{ALL} WHERE age < 10",
-        "c": f"{ALL} WHERE age = 11",
-        "d": f"{ALL} WHERE age = 12",
-        "many": f"{ALL} WHERE age > 10",
+        "a": f"{NUMBER} WHERE age = 1",
+        "b": f"{NUMBER} WHERE age = 2",
+        "few": f"{NUMBER} WHERE age < 10",
+        "c": f"{NUMBER} WHERE age = 11",
+        "d": f"{NUMBER} WHERE age = 12",
+        "many": f"{NUMBER} WHERE age > 10",
     }
     world = world_of(tmp_path, statements, dict.fromkeys(HOLDERS, few + many))
     assert [ask(world, name)[0][0] for name in statements] == [300, 294, None, 300, 288, 600]
