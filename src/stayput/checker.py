@@ -14,7 +14,8 @@ noise, which :func:`stayput.disclosure.verify_counts` refuses (clauses C-1 … C
    over a result only when they have cosigned its release (C-6).
 
 Opened counts live in memory for the length of a run.  On disk are the verdict with its reasons, the
-result encrypted to the data user, and of each run the counts that passed: a later answer of the
+result encrypted to the data user (and to the checker itself until it is released, since persons may
+have to decide about it first), and of each run the counts that passed: a later answer of the
 same scenario must not give away, as a total, a cell that an earlier one withheld.
 """
 
@@ -24,17 +25,19 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stayput import documents, encryption
+from stayput import documents, encryption, examination
 from stayput.crypto import sealing, signing
 from stayput.crypto.paillier import PrivateKey
 from stayput.differencing.overlap import Overlap
 from stayput.disclosure import (
+    Doubt,
     OpenedCounts,
     OpenedOverlap,
     Reason,
     Reasons,
     check_counts,
     check_values,
+    doubts,
     passes,
     verify_counts,
     verify_values,
@@ -55,7 +58,7 @@ from stayput.errors import (
 from stayput.finishing import finish
 from stayput.identity import Identity
 from stayput.link import CoordinatorLink
-from stayput.padding import padded, widths
+from stayput.padding import padded, unpadded, widths
 from stayput.plans import (
     Earlier,
     RunPlan,
@@ -74,9 +77,9 @@ from stayput.release import (
 )
 from stayput.replica import Replica
 from stayput.runs import earlier_run, fetch_plan, told, verify_sum
-from stayput.scenario import Scenario
+from stayput.scenario import OutputReview, Scenario
 from stayput.session import Judge, Release
-from stayput.steps import CountsChecked, FailureReason, ResultReleased, Round, RunFailed
+from stayput.steps import CountsChecked, FailureReason, ResultHeld, ResultReleased, Round, RunFailed
 from stayput.store.journal import Journal
 
 
@@ -333,12 +336,42 @@ class Checker:
     def _release(self, run: bytes) -> None:
         step = self._journal.find("release-step", run)
         if step is None:
-            sealed, step = self._finish(run)
+            if self._hold(run):
+                return
+            encoded = examination.open_held(self._identity, self._journal, run)
+            sealed, step = self._seal(run, encoded)
             self._journal.put_all({("sealed", run): sealed, ("release-step", run): step})
         self._link.submit_release(step)
         self.replica.catch_up(self._link)
 
-    def _finish(self, run: bytes) -> tuple[bytes, bytes]:
+    def _hold(self, run: bytes) -> bool:
+        """Finish the result of a run, and hold it where persons have to decide (clause R-8).
+
+        It is on disk, encrypted, before anybody hears of it: what is decided about is what is
+        released, whatever is restarted in between.
+        """
+        if self.replica.session.runs[run].held is not None:
+            return False  # cleared
+        step = self._journal.find("hold-step", run)
+        if self._journal.find("held", run) is None:
+            result, encoded, found = self._finish(run)
+            review = self.replica.session.scenario_of(run).proposed.review
+            if review is OutputReview.ALWAYS or (review is not None and found):
+                held = ResultHeld(run, self._identity.name, result, self._clock())
+                step = signing.sign(held, self._identity.signing_key)
+            kept = examination.seal_held(self._identity, run, encoded, self._random(12))
+            names = " ".join(doubt.name for doubt in found).encode("ascii")
+            steps = {} if step is None else {("hold-step", run): step}
+            self._journal.put_all({("held", run): kept, ("doubts", run): names, **steps})
+        if step is None:
+            return False
+        self._link.hold_result(step)
+        self.report(f"run {run.hex()[:8]}: held, see `stayput checker held`")
+        self.replica.catch_up(self._link)
+        return True
+
+    def _finish(self, run: bytes) -> tuple[bytes, bytes, tuple[Doubt, ...]]:
+        """The commitment to the result, its padded bytes, and what is doubtful in it."""
         scenario, order, plan = fetch_plan(self._link, self.replica, run)
         verdict = documents.parse(CellVerdict, self._journal.get("verdict", run))
         kept = verdict.matrix()
@@ -367,13 +400,24 @@ class Checker:
             salt=self._random(32),
             compared=plan.comparing,
         )
-        user = self.replica.members[scenario.data_user]
         encoded = padded(documents.encode(result), result.table, widths(plan.bound.plan))
+        found = doubts(
+            plan.bound.plan,
+            counts,
+            kept,
+            recall_reasons(plan.bound.plan, merged),
+            scenario.output,
+        )
+        return documents.digest(result), encoded, found
+
+    def _seal(self, run: bytes, encoded: bytes) -> tuple[bytes, bytes]:
+        """The result, sealed to the data user, and the step that releases it."""
+        user = self.replica.members[self.replica.session.runs[run].ordered.user]
         sealed = sealing.seal(user.agreement_key, encoded, seal_info(run))
         released = ResultReleased(
             run=run,
             checker=self._identity.name,
-            result=documents.digest(result),
+            result=documents.digest(documents.parse(CheckedResult, unpadded(encoded))),
             sealed=sealed_digest(sealed),
             time=self._clock(),
         )
@@ -393,6 +437,10 @@ class Checker:
                 self.report(f"run {run.hex()[:8]}: released")
             self._journal.forget("sealed", run)
             moved = True
+        for run in self._journal.keys("held"):
+            state = self.replica.session.runs.get(run)
+            if state is not None and state.over:
+                self._journal.forget("held", run)
         return moved
 
     @property

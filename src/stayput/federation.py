@@ -18,7 +18,7 @@ from stayput.client import Client
 from stayput.coordinator import Coordinator
 from stayput.crypto import signing
 from stayput.engines.source import SourceSpec
-from stayput.identity import Identity, create_identity, member_card
+from stayput.identity import Identity, create_identity, enrol_reviewers, member_card
 from stayput.link import CoordinatorLink, LogPage
 from stayput.membership import Members, form_member_list, verify_member_list
 from stayput.node import Node, Stager
@@ -108,6 +108,10 @@ class LocalLink:
         return self._core().fail_run(self._caller, step)
 
 
+NOBODY: Mapping[str, tuple[Sequence[bytes], int]] = {}
+"""No reviewers."""
+
+
 class Federation:
     """Coordinator, checker, holders and one data user, each with its own folder below ``root``.
 
@@ -136,6 +140,7 @@ class Federation:
         auditors: tuple[str, ...] = (),
         users: tuple[str, ...] = (),
         run_timeout: int = 600,
+        reviewers: Mapping[str, tuple[Sequence[bytes], int]] = NOBODY,
         retention_days: int = 0,
         budgets: Sequence[Budget] = (),
     ) -> None:
@@ -157,6 +162,8 @@ class Federation:
             name: _identity(root / name, name, role, clock(), paillier_bits)
             for name, role in roles.items()
         }
+        for name, (keys, quorum) in reviewers.items():
+            self.identities[name] = enrol_reviewers(self.identities[name], keys, quorum)
         cards = [member_card(identity) for identity in self.identities.values()]
         listed = form_member_list("rehearsal", cards, self._of(coordinator).signing_key, clock())
         self.members: Members = verify_member_list(listed, pinned=None)

@@ -12,11 +12,13 @@ Not here: the text that is read (:mod:`stayput.approval`), what a node does with
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from stayput import documents
 from stayput.approval import ApprovalReport, approval_report, required_waivers
+from stayput.countersigning import ReportApproved, countersign, in_order
 from stayput.crypto import signing
+from stayput.crypto.signing import SigningKey
 from stayput.differencing import StaticAudit, audit
 from stayput.disclosure.floor import NO_FLOOR, OutputFloor, verify_floor
 from stayput.errors import NotFound, PermissionDenied, RuleViolation, Unavailable, VerificationError
@@ -141,6 +143,7 @@ def approve(
     ledger: Ledger,
     *,
     waivers: tuple[Waiver, ...] = (),
+    countersignatures: Sequence[bytes] = (),
     floor: OutputFloor = NO_FLOOR,
     budgets: Sequence[Budget] = (),
     clock: Clock,
@@ -156,6 +159,7 @@ def approve(
     Args:
         review: what was read, from :func:`review_report`.
         waivers: the protections given up; all that the scenario needs.
+        countersignatures: statements of this holder's reviewers, in any order (clause S-7).
         floor: what this holder demands of every output policy.
         budgets: what runs may cost, of each data set.
 
@@ -189,7 +193,8 @@ def approve(
         decision=Decision.APPROVED,
         report=review.report.digest,
         time=clock(),
-        waivers=tuple(sorted(set(waivers), key=lambda waiver: waiver.value)),
+        waivers=in_code_order(waivers),
+        countersignatures=in_order(countersignatures),
     )
     entry = signing.sign(step, identity.signing_key)
     replica.session.admit(entry)
@@ -215,6 +220,34 @@ def verify_budgets(scenario: Scenario, budgets: Sequence[Budget]) -> Scenario:
                 hint="refuse, or change the budget in stayput.toml",
             )
     return scenario
+
+
+def in_code_order(waivers: Iterable[Waiver]) -> tuple[Waiver, ...]:
+    """Each once, in the one order that a step has."""
+    return tuple(sorted(set(waivers), key=lambda waiver: waiver.value))
+
+
+def countersign_report(
+    review: Review, read: bytes, key: SigningKey, *, waivers: tuple[Waiver, ...] = ()
+) -> bytes:
+    """A person's statement that the holder may approve what was read, for :func:`approve`.
+
+    Args:
+        read: digest of the report that the person has read.
+
+    Raises:
+        RuleViolation: that is another report.
+    """
+    if read != review.report.digest:
+        raise RuleViolation(
+            "the report is not the one that was read",
+            clause="S-7",
+            hint="read it again: `stayput report`",
+        )
+    said = ReportApproved(
+        review.scenario.digest, review.report.holder, read, in_code_order(waivers)
+    )
+    return countersign(said, key)
 
 
 def refuse(

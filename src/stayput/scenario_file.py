@@ -60,6 +60,7 @@ from stayput.scenario import (
     ModelKind,
     NoiseMechanism,
     OutputPolicy,
+    OutputReview,
     Outside,
     Parameter,
     Privacy,
@@ -106,7 +107,7 @@ _MODEL_KEYS = (
 )  # fmt: skip
 _OUTPUT_KEYS = (
     "min_count", "min_holders", "dominance", "min_count_per_holder", "group_percent", "zeros",
-    "min_freedom", "rounding", "min_difference",
+    "min_freedom", "rounding", "min_difference", "review", "review_below",
 )  # fmt: skip
 _PRIVACY_KEYS = ("mechanism", "epsilon", "delta", "rho", "unit", "max_rows_per_unit")
 _DOMINANCE_KEYS = ("p_percent", "top_one_percent", "top_two_percent")
@@ -368,6 +369,9 @@ class _Reader:
         rounding = number("rounding", 2, 1_000, defaults.ROUNDING)
         usually = 0 if self._only_joins else defaults.MIN_DIFFERENCE
         difference = number("min_difference", 2, 10**6, usually)
+        automatic: tuple[OutputReview | None] = (None,)
+        review = self._optional(fields, "review", self._review, where, automatic)
+        below = number("review_below", 2, 10**6, 0)
         if least is not None:
             place = fields.get("min_holders", node)
             self._enough_holders(place, f"{where}.min_holders", least, holders)
@@ -386,6 +390,8 @@ class _Reader:
                 min_freedom=freedom,
                 rounding=rounding,
                 min_difference=difference,
+                review=_given(review)[0],
+                review_below=below,
             ),
         )
 
@@ -527,6 +533,13 @@ class _Reader:
 
     def _percent_of(self, most: int) -> Callable[[Node, str], int]:
         return lambda node, where: self._integer(node, where, 1, most)
+
+    def _review(self, node: Node, where: str) -> tuple[OutputReview | None] | None:
+        """In a tuple, since a policy without review is no mistake."""
+        words = {"none": None, "doubtful": OutputReview.DOUBTFUL, "always": OutputReview.ALWAYS}
+        if isinstance(node, ScalarNode) and node.value in words:
+            return (words[node.value],)
+        raise mistake(node, where, "review is none, doubtful or always", "write review: doubtful")
 
     def _zeros(self, node: Node, where: str) -> bool:
         if isinstance(node, ScalarNode) and node.value in ("withhold", "release"):

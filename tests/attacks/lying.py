@@ -12,7 +12,7 @@ import dataclasses
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pets import HOLDERS, TEXT, TableStager, destroyed, rows_of, sources
 
@@ -37,6 +37,7 @@ class World(Federation):
 
     auditors: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
+    reviewers: ClassVar[dict[str, tuple[list[bytes], int]]] = {}
 
     def __init__(self, root: Path, text: str = TEXT) -> None:
         self.stagers = {holder: TableStager(rows_of(holder)) for holder in HOLDERS}
@@ -55,6 +56,7 @@ class World(Federation):
             stager=lambda name: self.stagers[name],
             clock=lambda: NOW,
             paillier_bits=2048,
+            reviewers=self.reviewers,
         )
         self.scenario = self.client.propose(text)
         self.approve(self.client.scenario(self.scenario))

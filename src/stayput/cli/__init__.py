@@ -33,6 +33,7 @@ from stayput.cli import (
     demonstration,
     history,
     holder,
+    persons,
     runs,
     scenarios,
     sources,
@@ -58,6 +59,7 @@ for module in (
     sources,
     scenarios,
     holder,
+    persons,
     runs,
     checking,
     history,
@@ -85,6 +87,7 @@ def _stayput(
     See it work:       stayput demo
     Join:              init, card, consortium form, join, members, start
     Have data:         source, pending, report, approve, refuse, revoke, node notes
+    Sign as a person:  reviewer, checker
     Ask:               scenario, rehearse, run, result
     Check:             checker reasons
     Verify:            verify, log, audit, wire

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stayput.cli import persons
 from stayput.cli.opening import find_run, opened
 from stayput.cli.terminal import DEFAULT_HOME, AsJson, Home, put_json, put_table, say
 from stayput.errors import ConfigurationError
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(help="A checker.", rich_markup_mode=None)
-    group.callback()(_checker)  # one command alone would otherwise take the group's place
+    group.callback()(_checker)
     group.command("reasons")(reasons)
+    group.command("held")(persons.held)
+    group.command("show")(persons.show)
+    group.command("pass")(persons.pass_)
+    group.command("fail")(persons.fail)
     app.add_typer(group, name="checker")
 
 

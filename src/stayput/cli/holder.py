@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,7 +19,16 @@ from stayput.cli.opening import (
     scenario_names,
 )
 from stayput.cli.scenarios import ScenarioId, moment
-from stayput.cli.terminal import DEFAULT_HOME, AsJson, Home, confirm, put_json, put_table, say
+from stayput.cli.terminal import (
+    DEFAULT_HOME,
+    AsJson,
+    Home,
+    confirm,
+    put_json,
+    put_table,
+    read_file,
+    say,
+)
 from stayput.errors import ConfigurationError, RuleViolation
 
 if TYPE_CHECKING:
@@ -132,6 +142,9 @@ def approve(
     read: Annotated[
         str, typer.Option("--report", metavar="HEX", help="The report that was read.")
     ] = "",
+    signature: Annotated[
+        list[Path] | None, typer.Option(help="Statement of a reviewer, from `reviewer sign`.")
+    ] = None,
     yes: Yes = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
@@ -167,6 +180,7 @@ def approve(
             link,
             ledger,
             waivers=waivers,
+            countersignatures=[read_file(path) for path in signature or ()],
             floor=settings.review,
             budgets=settings.budgets,
             clock=clock,

@@ -15,6 +15,7 @@ so only the checker imports it.  Not here: differencing over statements with oth
 """
 
 from stayput.disclosure.dominance import dominated
+from stayput.disclosure.doubts import Doubt, doubts
 from stayput.disclosure.invariants import verify_counts, verify_values
 from stayput.disclosure.opened import OpenedCounts, OpenedOverlap
 from stayput.disclosure.verdict import (
@@ -27,6 +28,7 @@ from stayput.disclosure.verdict import (
 )
 
 __all__ = [
+    "Doubt",
     "OpenedCounts",
     "OpenedOverlap",
     "Reason",
@@ -34,6 +36,7 @@ __all__ = [
     "check_counts",
     "check_values",
     "dominated",
+    "doubts",
     "passes",
     "verify_counts",
     "verify_values",

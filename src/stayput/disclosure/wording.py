@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stayput.disclosure.verdict import Reason
-from stayput.scenario import OutputPolicy, Scenario
+from stayput.scenario import OutputPolicy, OutputReview, Scenario
 
 _REASONS = {
     Reason.PASSES: "released",
@@ -87,6 +87,14 @@ def policy_sentences(scenario: Scenario) -> Iterator[str]:
         if policy.release_zeros
         else "empty cells look like all other withheld ones;"
     )
+    if policy.review is not None:
+        when = "every result" if policy.review is OutputReview.ALWAYS else "a doubtful result"
+        people = (
+            f"{scenario.deciders} of the checker's people"
+            if scenario.deciders > 1
+            else ("one of the checker's people")
+        )
+        yield f"before {when} is released, {people} read and clear it;"
     yield (
         f"counts are rounded to multiples of {policy.rounding}."
         if policy.rounding
