@@ -42,3 +42,14 @@ def test_one_command_measures_all_and_renews_documents(tmp_path: Path) -> None:
     assert "old" not in text
     assert run("--from", str(kept), "--fill-in", str(document)) == shown
     assert document.read_text() == text
+
+
+@pytest.mark.long
+def test_a_join_is_measured_and_its_sums_are_right() -> None:
+    script = str(BENCH.with_name("bench_join.py"))
+    words = ("--rows", "60", "--sum", "60", "--items", "100")
+    found = subprocess.run(
+        [sys.executable, script, *words], capture_output=True, text=True, check=True, timeout=280
+    )
+    for line in ("| cells ", "| deposits ", "| sum ", "| deposits | 60 "):
+        assert line in found.stdout

@@ -40,6 +40,16 @@ def people(names: list[str], numbers: list[int]) -> People:
     return people_of(table, names, [0] * len(names), [numbers])
 
 
+def tables(pad_to: int = 0, max_rows: int = 1000) -> list[Joined]:
+    return [
+        Joined(name, f"t{i}", RULE, max_rows, pad_to, 1, (1000,)) for i, name in enumerate(HOLDERS)
+    ]
+
+
+def blinding(name: str, run: bytes = RUN) -> Blinding:
+    return Blinding(run, SCENARIO, name, tables())
+
+
 def small_plan(holders: tuple[str, ...] = HOLDERS) -> JoinPlan:
     """Count and the owner's sum: ash combines, birch owns."""
     tables = tuple(
@@ -92,7 +102,7 @@ def test_a_dictionary_of_the_coordinator_matches_nothing() -> None:
 
 def test_nobody_raises_a_dictionary_that_no_holder_has_signed() -> None:
     """The coordinator hands its guesses to birch as the set of ash."""
-    ash, birch = (Blinding(RUN, SCENARIO, name, HOLDERS) for name in HOLDERS[:2])
+    ash, birch = map(blinding, HOLDERS[:2])
     real, _ = ash.first([b"a", b"b"])
     guesses = dataclasses.replace(real, points=b"".join(random_points(2)))
     with pytest.raises(VerificationError, match="not the one in the log"):
@@ -104,7 +114,7 @@ def test_nobody_raises_a_dictionary_that_no_holder_has_signed() -> None:
 
 
 def test_asking_again_gives_the_same_bytes() -> None:
-    ash, birch = (Blinding(RUN, SCENARIO, name, HOLDERS) for name in HOLDERS[:2])
+    ash, birch = map(blinding, HOLDERS[:2])
     real, _ = ash.first([b"a", b"b"])
     assert birch.further(real, real.digest) == birch.further(real, real.digest)
     with pytest.raises(RuleViolation, match="once"):
@@ -112,9 +122,9 @@ def test_asking_again_gives_the_same_bytes() -> None:
 
 
 def test_yesterdays_set_is_refused_and_would_match_nothing() -> None:
-    old = Blinding(YESTERDAY, SCENARIO, "ash", HOLDERS)
+    old = blinding("ash", YESTERDAY)
     kept, _ = old.first([b"a", b"b", b"c"])
-    birch = Blinding(RUN, SCENARIO, "birch", HOLDERS)
+    birch = blinding("birch")
     with pytest.raises(PermissionDenied, match="another run"):
         birch.further(kept, kept.digest)
     # Under today's run id: the hash has the run id in it.
@@ -142,7 +152,7 @@ def test_yesterdays_set_is_refused_and_would_match_nothing() -> None:
     ids=["identity", "no element", "twice", "half a point"],
 )
 def test_what_is_no_set_of_points_is_not_raised(bent: object) -> None:
-    ash, birch = (Blinding(RUN, SCENARIO, name, HOLDERS) for name in HOLDERS[:2])
+    ash, birch = map(blinding, HOLDERS[:2])
     real, _ = ash.first([b"a", b"b"])
     assert callable(bent)
     bad = dataclasses.replace(real, points=bent(real.points))
@@ -151,7 +161,7 @@ def test_what_is_no_set_of_points_is_not_raised(bent: object) -> None:
 
 
 def test_a_raised_set_of_another_length_way_or_without_work_is_refused() -> None:
-    ash, birch = (Blinding(RUN, SCENARIO, name, HOLDERS) for name in HOLDERS[:2])
+    ash, birch = map(blinding, HOLDERS[:2])
     real, _ = ash.first([b"a", b"b", b"c"])
     raised = birch.further(real, real.digest)
     assert verify_raised(real, raised, "birch") == raised
@@ -168,7 +178,7 @@ def test_a_raised_set_of_another_length_way_or_without_work_is_refused() -> None
 
 
 def test_a_set_is_raised_in_its_turn_only_and_comes_back_whole() -> None:
-    parties = {name: Blinding(RUN, SCENARIO, name, HOLDERS) for name in HOLDERS}
+    parties = {name: blinding(name) for name in HOLDERS}
     real, _ = parties["ash"].first([b"a", b"b"])
     for early in ("cedar", "ash"):
         with pytest.raises(PermissionDenied, match="not with this holder"):
@@ -227,13 +237,23 @@ def test_of_two_holders_neither_sees_its_own_set_at_the_end_of_its_way() -> None
 
 def test_every_run_is_shuffled_anew_and_padding_looks_like_people() -> None:
     names = [bytes([i]) for i in range(40)]
-    one, order = Blinding(RUN, SCENARIO, "ash", HOLDERS).first(names, 64)
-    _, other = Blinding(RUN, SCENARIO, "ash", HOLDERS).first(names, 64)
+    one, order = Blinding(RUN, SCENARIO, "ash", tables(64, 64)).first(names)
+    _, other = Blinding(RUN, SCENARIO, "ash", tables(64, 64)).first(names)
     assert one.count == 64
     assert order != other
     assert sorted(order) == [-1] * 24 + list(range(40)) == sorted(other)
-    with pytest.raises(InvalidInput, match="pad_to"):
-        Blinding(RUN, SCENARIO, "ash", HOLDERS).first(names, 39)
+    with pytest.raises(InvalidInput, match="max_rows"):
+        Blinding(RUN, SCENARIO, "ash", tables(64, 39)).first(names)
+
+
+def test_a_dictionary_as_ones_own_set_is_no_longer_than_the_contract_allows() -> None:
+    """The coordinator and a holder may ask about people of their choice; so many, and no more."""
+    names = [bytes([i]) for i in range(40)]
+    long, _ = Blinding(RUN, SCENARIO, "ash", tables()).first(names)
+    for pad_to, max_rows in ((0, 39), (64, 64), (39, 39)):
+        birch = Blinding(RUN, SCENARIO, "birch", tables(pad_to, max_rows))
+        with pytest.raises(VerificationError, match="longer"):
+            birch.further(long, long.digest)
 
 
 def test_duplicates_are_refused_or_collapsed_as_declared() -> None:
@@ -248,7 +268,7 @@ def test_duplicates_are_refused_or_collapsed_as_declared() -> None:
         with pytest.raises(InvalidInput, match="do not agree"):
             people_of(lax, ["x", "y", "x"], groups, [numbers])
     with pytest.raises(InvalidInput, match="twice"):
-        Blinding(RUN, SCENARIO, "ash", HOLDERS).first([b"x", b"x"])
+        blinding("ash").first([b"x", b"x"])
     for names, groups, numbers in (
         (["x"], [2], [5]),
         (["x"], [0], [101]),
@@ -478,8 +498,8 @@ def test_nothing_secret_is_shown() -> None:
 
 def test_outsiders_have_no_part() -> None:
     with pytest.raises(PermissionDenied):
-        Blinding(RUN, SCENARIO, "stranger", HOLDERS)
-    real, _ = Blinding(RUN, SCENARIO, "ash", HOLDERS).first([b"a"])
+        blinding("stranger")
+    real, _ = blinding("ash").first([b"a"])
     foreign = BlindedSet(RUN, "stranger", ("stranger",), real.points)
     with pytest.raises(PermissionDenied):
-        Blinding(RUN, SCENARIO, "birch", HOLDERS).further(foreign, foreign.digest)
+        blinding("birch").further(foreign, foreign.digest)

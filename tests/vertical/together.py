@@ -55,14 +55,14 @@ class Together:
         """Blind every set, let it go its way, match."""
         holders = self.plan.holders
         self.blinding = {
-            name: Blinding(self.run, SCENARIO, name, holders) for name in sorted(holders)
+            name: Blinding(self.run, SCENARIO, name, self.plan.tables) for name in sorted(holders)
         }
         self.orders: dict[str, list[int]] = {}
         self.seen: dict[str, list[BlindedSet]] = {}  # by the coordinator, of each owner
         for table in self.plan.tables:
             own = self.blinding[table.holder]
             found, self.orders[table.holder] = own.first(
-                self.people[table.holder].identifiers, table.pad_to, workers=self.workers
+                self.people[table.holder].identifiers, workers=self.workers
             )
             self.seen[table.holder] = [found]
             for raiser in way_of(table.holder, holders)[1:]:

@@ -18,7 +18,8 @@ Clauses (``docs/protocol.md``):
   raising.  Later ones keep the order and the number.
 * J-3  A set goes from its owner to the other holders in the order of names after the owner, and
   back to it (of two holders, not back).  A holder raises a set only if the log has its digest,
-  signed by the holder before; of each owner one set, once; asked again it sends the same bytes.
+  signed by the holder before, and no longer than the table's contract allows (exactly ``pad_to``
+  points where it is given); of each owner one set, once; asked again it sends the same bytes.
 * J-4  Points are canonical encodings of elements, not the identity, and distinct.
 
 J-3 is what keeps a coordinator from having a dictionary blinded: without a holder on its side it
@@ -46,6 +47,7 @@ from stayput.crypto.ristretto import (
     random_points,
 )
 from stayput.errors import InvalidInput, PermissionDenied, RuleViolation, VerificationError
+from stayput.vertical.plan import Joined
 
 _TAG = b"stayput/v1/join"
 
@@ -97,16 +99,17 @@ class Blinding:
         run: the run id, 16 bytes.
         scenario: the scenario's digest.
         me: this holder.
-        holders: all of the join.
+        tables: all of the join.
     """
 
-    def __init__(self, run: bytes, scenario: bytes, me: str, holders: Sequence[str]) -> None:
-        if me not in holders or len(set(holders)) < 2:
+    def __init__(self, run: bytes, scenario: bytes, me: str, tables: Sequence[Joined]) -> None:
+        self._tables = {table.holder: table for table in tables}
+        if me not in self._tables or len(self._tables) < 2:
             raise PermissionDenied("only a holder of the join blinds identifiers")
         self._run = run
         self._tag = _TAG + run + scenario
         self._me = me
-        self._holders = tuple(sorted(holders))
+        self._holders = tuple(sorted(self._tables))
         self._secret = Exponent.draw()
         self._first = self._secret if len(self._holders) == 2 else Exponent.draw()
         self._own: BlindedSet | None = None
@@ -115,7 +118,6 @@ class Blinding:
     def first(
         self,
         identifiers: Sequence[bytes],
-        pad_to: int = 0,
         *,
         workers: Executor | None = None,
         progress: Progress | None = None,
@@ -127,16 +129,17 @@ class Blinding:
 
         Raises:
             RuleViolation: it was done before: a second set would be a second chance.
-            InvalidInput: more identifiers than ``pad_to``, or one twice.
+            InvalidInput: more identifiers than the table's contract allows, or one twice.
         """
         if self._own is not None:
             raise RuleViolation("a holder blinds its identifiers once", clause="J-3")
-        if pad_to and len(identifiers) > pad_to:
-            raise InvalidInput("there are more identifiers than pad_to says")
+        table = self._tables[self._me]
+        if len(identifiers) > table.max_rows:
+            raise InvalidInput(f"{table.table} has more than max_rows identifiers")
         if len(set(identifiers)) != len(identifiers):
             raise InvalidInput("an identifier is there twice")
         points = hash_to_points(identifiers, self._tag, self._first, workers, progress)
-        rows = [*range(len(points)), *[PADDING] * max(0, pad_to - len(points))]
+        rows = [*range(len(points)), *[PADDING] * max(0, table.pad_to - len(points))]
         points += random_points(len(rows) - len(points))
         order = random_order(len(rows))
         shuffled = b"".join(points[place] for place in order)
@@ -157,7 +160,8 @@ class Blinding:
             signed: the digest of it that its last raiser has put into the log.
 
         Raises:
-            VerificationError: not the set that was signed, or no points (J-4).
+            VerificationError: not the set that was signed, not of a length that the table's
+                contract allows, or no points (J-4).
             PermissionDenied: a set of another run, or one that is not with this holder now.
             RuleViolation: another set of this owner was raised before.
         """
@@ -170,6 +174,11 @@ class Blinding:
         digest = received.digest
         if not hmac.compare_digest(digest, signed):
             raise VerificationError("the blinded set is not the one in the log")
+        table = self._tables[received.owner]
+        if received.count != table.pad_to if table.pad_to else received.count > table.max_rows:
+            raise VerificationError(
+                "the blinded set is longer than its table may be, or not padded"
+            )
         known = self._raised.get((received.owner, place))
         if known is not None:
             if known[0] != digest:
