@@ -49,6 +49,7 @@ from stayput.sql import Plan, plan
 from stayput.sql.formulas import Formula, Mean, Total
 from stayput.steps import Waiver
 from stayput.vertical.models import ModelQuestion, ask_model
+from stayput.vertical.plan import plan_join
 from stayput.vertical.questions import JoinQuestion, ask
 from stayput.vertical.wording import (
     identifier_words,
@@ -300,9 +301,11 @@ def verify_roles(scenario: Scenario) -> tuple[Plan, ...]:
         for name, message in role_violations(planned, scenario.tables):
             raise SqlError(f"{planned.statement.name}: {message}", construct=name)
         if planned.joined:
-            ask(planned, scenario.tables, scenario.output)
+            question = ask(planned, scenario.tables, scenario.output)
+            plan_join(question, scenario.tables, scenario.run_key_bits)
     for model in scenario.models:
-        ask_model(model, scenario.tables, scenario.output)
+        modelled = ask_model(model, scenario.tables, scenario.output)
+        plan_join(modelled, scenario.tables, scenario.run_key_bits)
     return plans
 
 

@@ -29,7 +29,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from stayput.approval import declared_column, role_violations
 from stayput.disclosure import defaults
-from stayput.errors import ScenarioError, SqlError
+from stayput.errors import InvalidInput, ScenarioError, SqlError
 from stayput.scenario import (
     IDENTIFIER,
     MAX_DECIMALS,
@@ -80,6 +80,7 @@ from stayput.strict_yaml import (
     trap,
 )
 from stayput.vertical.models import ask_model
+from stayput.vertical.plan import plan_join
 from stayput.vertical.questions import ask
 
 DEFAULT_MAX_ROWS = 10**9
@@ -230,9 +231,9 @@ class _Reader:
         else:
             output = self._default_output(fields, holders, noise)
         if tables and statements and holders:
-            self._check_sql(statements, tables, len(holders), output)
+            self._check_sql(statements, tables, len(holders), output, key_bits)
         if tables and models:
-            self._check_models(models, tables, output)
+            self._check_models(models, tables, output, key_bits)
         if self.errors:
             return None
         return self._make(
@@ -921,6 +922,7 @@ class _Reader:
         tables: tuple[TableContract, ...],
         holders: int,
         output: OutputPolicy | None,
+        key_bits: int | None,
     ) -> None:
         """Plan every statement; positions inside the SQL become positions in the file."""
         for statement in statements:
@@ -929,7 +931,8 @@ class _Reader:
             try:
                 planned = plan(statement, tables, holders, output)
                 if planned.joined:
-                    ask(planned, tables, output)
+                    question = ask(planned, tables, output)
+                    plan_join(question, tables, key_bits or DEFAULT_RUN_KEY_BITS)
             except SqlError as error:
                 line, column = self._sql_position(sql, error.line, error.column)
                 self.errors.append(
@@ -937,6 +940,9 @@ class _Reader:
                         error.message, hint=error.hint, line=line, column=column, where=where
                     )
                 )
+                continue
+            except InvalidInput as error:  # it takes more than the protocol has
+                self._wrong(sql, where, error.message, error.hint)
                 continue
             for column_name, message in role_violations(planned, tables):
                 contract, column_declared = declared_column(planned, column_name, tables)
@@ -952,11 +958,13 @@ class _Reader:
         models: tuple[Model, ...],
         tables: tuple[TableContract, ...],
         output: OutputPolicy | None,
+        key_bits: int | None,
     ) -> None:
         for model in models:
             try:
-                ask_model(model, tables, output)
-            except SqlError as error:
+                question = ask_model(model, tables, output)
+                plan_join(question, tables, key_bits or DEFAULT_RUN_KEY_BITS)
+            except InvalidInput as error:
                 node, where = self._model_nodes[model.name], f"models.{model.name}"
                 self._wrong(node, where, error.message, error.hint)
 

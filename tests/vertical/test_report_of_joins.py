@@ -44,13 +44,16 @@ def test_the_statement_that_a_holder_has_no_part_in() -> None:
 def test_what_is_learned_and_by_whom() -> None:
     text = flat("social-insurance")
     for words in (
-        "blinded with a secret that your node draws for this run and forgets, and then by "
+        "blinded with secrets that your node draws for this run and forgets, and then by "
         "housing-fund (housing) and property-registry (property) as well",
-        "under a key of 2048 bits that your node makes for this run",
+        "of each of your rows 1 number, encrypted under a key of 2048 bits that your node makes "
+        "for this run; housing-fund calculates with them unread",
+        "1 number and which of 4 groups it is in",
+        "together some could: the coordinator with a holder",
         "always 6000 identifiers, with invented ones beside yours",
-        "nobody is told who is in another's table: not housing-fund nor property-registry, not "
-        "the coordinator, not you; the coordinator learns how many people are in all of them",
-        "which of 4 groups it is in",
+        "nobody alone learns who is in another's table: not housing-fund nor property-registry, "
+        "not the coordinator, not you; the coordinator learns how many people the tables have in "
+        "common",
         "identifier: resident number of 18 characters (GB 11643)",
         "Not yours: housing, at housing-fund, of which resident, district, age_band, deposit, "
         "score_e are used.",
@@ -59,6 +62,13 @@ def test_what_is_learned_and_by_whom() -> None:
         "any two of the 5 columns of the model",
     ):
         assert words in text, words
+
+
+def test_who_calculates_with_whose_numbers() -> None:
+    text = flat("housing-fund")
+    part = text[text.index("5.1 capacity") : text.index("5.2 deposits_by_bands")]
+    assert "encrypted under a key" not in part  # its own numbers stay with it
+    assert "encrypted rows of social-insurance and property-registry and your own" in part
 
 
 def test_a_size_that_is_not_hidden_is_a_warning() -> None:

@@ -22,6 +22,7 @@ from stayput.scenario import (
     TableContract,
 )
 from stayput.scenario_file import check_scenario_file, parse_scenario_file
+from stayput.vertical import plan as join_plan
 
 NONCE = bytes(range(16))
 
@@ -298,6 +299,17 @@ def test_joins_are_checked_against_the_output_policy() -> None:
     errors = check_scenario_file(dominance)
     assert [e.where for e in errors] == ["statements.one.sql", "models.deposits"]
     assert all("nobody sees" in e.message for e in errors)
+
+
+def test_a_join_that_takes_too_many_ciphertexts_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    joins = STATEMENT.replace("      WHERE deposit > 1 OR base > 1\n", "")
+    text = changed("models:\n", joins).replace("min_holders: 3", "min_holders: 2")
+    monkeypatch.setattr(join_plan, "MAX_ROW_CIPHERTEXTS", 0)  # real ones take hundreds of columns
+    errors = check_scenario_file(text)
+    assert [e.where for e in errors] == ["statements.one.sql", "models.deposits"]
+    assert all("ciphertexts" in e.message and e.hint and e.line > 1 for e in errors)
 
 
 def test_mistakes_of_joins_have_a_place() -> None:

@@ -17,6 +17,7 @@ from stayput.scenario import (
     TableContract,
 )
 from stayput.vertical.models import ModelQuestion
+from stayput.vertical.plan import ONE, JoinPlan, plan_join
 from stayput.vertical.questions import JoinQuestion, Staged
 
 _KINDS = {
@@ -53,24 +54,47 @@ def join_sentences(
     tables = {table.name: table for table in scenario.tables}
     others = [one for one in question.staged if one != own]
     names = " and ".join(f"{one.holder} ({one.table})" for one in others)
-    numbers = f"{len(own.bounds)} numbers" if len(own.bounds) != 1 else "1 number"
     yield (
-        f"the identifier of each of your people, blinded with a secret that your node draws for"
+        "the identifier of each of your people, blinded with secrets that your node draws for"
         f" this run and forgets, and then by {names} as well: only what all have blinded is"
         " compared, by the coordinator;"
     )
-    group = f" and which of {own.groups} groups it is in" if own.groups > 1 else ""
-    yield (
-        f"of each of your rows {numbers}{group}, encrypted under a key of"
-        f" {scenario.run_key_bits} bits that your node makes for this run; others calculate with"
-        " them unread, and return sums over many people, masked;"
-    )
     yield _size(tables[own.table])
+    plan = plan_join(question, scenario.tables, scenario.run_key_bits)
+    place = question.staged.index(own)
+    yield from _numbers(scenario, plan, place)
     yield (
-        f"nobody is told who is in another's table: not"
+        f"nobody alone learns who is in another's table: not"
         f" {' nor '.join(one.holder for one in others)}, not the coordinator, not you; the"
-        " coordinator learns how many people are in all of them."
+        " coordinator learns how many people the tables have in common;"
     )
+    yield (
+        "together some could: the coordinator with a holder, or two holders of which one calculates"
+        " with the other's numbers, would see which of a holder's people are in the other tables."
+    )
+
+
+def _numbers(scenario: Scenario, plan: JoinPlan, place: int) -> Iterator[str]:
+    """Numbers that a holder encrypts, and those that it calculates with."""
+    for pair in plan.pairs:
+        if pair.owner != place:
+            continue
+        numbers = {slot.number for slots in pair.slots for slot in slots} - {ONE}
+        groups = plan.tables[place].groups
+        what = [f"{len(numbers)} number{'s' if len(numbers) > 1 else ''}"] if numbers else []
+        what += [f"which of {groups} groups it is in"] if groups > 1 else []
+        yield (
+            f"of each of your rows {' and '.join(what) or 'a 1'}, encrypted under a key of"
+            f" {scenario.run_key_bits} bits that your node makes for this run;"
+            f" {plan.holders[pair.combiner]} calculates with them unread, and returns sums over"
+            " many people, masked;"
+        )
+    combined = [plan.holders[pair.owner] for pair in plan.pairs if pair.combiner == place]
+    if combined:
+        yield (
+            f"masked sums, which your node computes from encrypted rows of {' and '.join(combined)}"
+            " and your own, without seeing who has one;"
+        )
 
 
 def _size(table: TableContract) -> str:
