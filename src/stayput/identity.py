@@ -460,7 +460,7 @@ def enrol_reviewers(identity: Identity, keys: Sequence[bytes], quorum: int) -> I
     if (identity.home / "joined.json").is_file():
         raise ConfigurationError(
             f"{identity.name} has joined: its reviewers are on its card in the log",
-            hint="`stayput rotate --reviewer KEY … --quorum N` takes a new card",
+            hint="reviewers are enrolled before the card is handed over: `stayput reviewer enrol`",
         )
     changed = with_reviewers(identity, keys, quorum)
     with _only_one(identity.home):
