@@ -15,6 +15,7 @@ import pytest
 import typer
 import yaml
 
+from stayput.approval import Ceiling
 from stayput.config import (
     FILE_NAME,
     CheckerSettings,
@@ -25,6 +26,7 @@ from stayput.config import (
 )
 from stayput.disclosure.floor import OutputFloor
 from stayput.engines.source import SourceSpec
+from stayput.errors import ConfigurationError
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 SAMPLES = {name: DEPLOY / name / FILE_NAME for name in ("checker", "coordinator", "node")}
@@ -66,6 +68,7 @@ def test_the_samples_show_every_key(tmp_path: Path) -> None:
         "review": {field.name for field in dataclasses.fields(OutputFloor)},
         "staging": {field.name for field in dataclasses.fields(StagingSettings)},
         "sources": {field.name for field in dataclasses.fields(SourceSpec)},
+        "ceiling": {field.name for field in dataclasses.fields(Ceiling)},
         "budgets": {"rho", "epsilon", "delta", "tables", "exact"},
     }
     assert shown == keys
@@ -270,3 +273,9 @@ def test_daemons_are_started_with_a_command_that_exists() -> None:
             command = command.commands[arguments.pop(0)]
         context = command.make_context(command.name, arguments)
         assert "/var/lib/stayput" in str(context.params)
+
+
+@pytest.mark.parametrize("value", ['"secret"', '"SENSITIVE"', "3", "true", "[]"])
+def test_a_ceiling_is_a_grade(value: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r'ceiling\.key .* one of "public", "internal"'):
+        _load(f"[ceiling]\nkey = {value}\n", tmp_path)

@@ -11,6 +11,7 @@ import pets
 import pytest
 
 from stayput import documents, review
+from stayput.approval import Ceiling
 from stayput.disclosure.floor import OutputFloor
 from stayput.errors import (
     NotFound,
@@ -22,6 +23,7 @@ from stayput.errors import (
 from stayput.federation import Federation
 from stayput.link import CoordinatorLink
 from stayput.replica import Replica
+from stayput.scenario import Grade
 from stayput.session import ScenarioPhase
 from stayput.steps import Decision, RefusalReason, Waiver
 from stayput.store.journal import MemoryMirror
@@ -225,6 +227,29 @@ def test_a_holder_that_demands_more_does_not_approve(desk: Desk) -> None:
     """Nothing is signed and nothing is in its ledger, whatever its people overlook."""
     with pytest.raises(RuleViolation, match="min_count 10, not 50") as caught:
         desk.approve(floor=OutputFloor(min_count=50))
+    assert caught.value.clause == "S-6"
+    assert not desk.in_ledger
+    assert desk.state.phase is ScenarioPhase.PROPOSED
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "said"),
+    [
+        (Ceiling(key=Grade.PUBLIC), None),
+        (Ceiling(measure=Grade.PUBLIC), r"uses weight \(internal\) as a measure, at most public"),
+        (Ceiling(filter=Grade.PUBLIC), r"uses age \(internal\) as a filter, at most public"),
+    ],
+)
+def test_a_column_above_the_ceiling_is_not_approved(
+    desk: Desk, ceiling: Ceiling, said: str | None
+) -> None:
+    """``colour`` is public and the key; ``age`` and ``weight`` are internal."""
+    if said is None:
+        desk.approve(ceiling=ceiling)
+        assert desk.in_ledger
+        return
+    with pytest.raises(RuleViolation, match=said) as caught:
+        desk.approve(ceiling=ceiling)
     assert caught.value.clause == "S-6"
     assert not desk.in_ledger
     assert desk.state.phase is ScenarioPhase.PROPOSED

@@ -28,7 +28,7 @@ from stayput import documents
 from stayput.differencing import audit
 from stayput.disclosure import defaults
 from stayput.disclosure.wording import policy_sentences
-from stayput.errors import PermissionDenied, SqlError
+from stayput.errors import PermissionDenied, RuleViolation, SqlError
 from stayput.finishing import noise_error
 from stayput.privacy import PICO, USUAL_DELTA, epsilon_of, run_cost
 from stayput.scenario import (
@@ -281,6 +281,66 @@ def role_violations(planned: Plan, tables: Sequence[TableContract]) -> list[tupl
                     (name, f"{name} is used as {role.name.lower()}, but its role is {words}")
                 )
     return wrong
+
+
+@dataclasses.dataclass(frozen=True)
+class Ceiling:
+    """Section ``[ceiling]`` of ``stayput.toml``: how sensitive a column of this holder's may be,
+    whatever a scenario asks, to be used as…"""
+
+    key: Grade = Grade.SENSITIVE
+    """…a group key: results are broken down by it."""
+
+    measure: Grade = Grade.SENSITIVE
+    """…a measure: it is counted, added up, averaged, or part of a model."""
+
+    filter: Grade = Grade.SENSITIVE
+    """…a filter: it decides which rows count."""
+
+
+NO_CEILING = Ceiling()
+"""Every grade in every role."""
+
+
+def verify_ceiling(scenario: Scenario, holder: str, ceiling: Ceiling) -> Scenario:
+    """A scenario that uses this holder's columns no further than it allows; returns it.
+
+    Raises:
+        RuleViolation: a column is used as what its grade forbids; says all of them.
+        SqlError: as :func:`verify_roles`.
+    """
+    above: list[str] = []
+    for planned in verify_roles(scenario):
+        for name, roles in column_roles(planned).items():
+            contract, column = declared_column(planned, name, scenario.tables)
+            if holder in contract.holders:
+                above += _above(planned.statement.name, column, roles, ceiling)
+    for model in scenario.models:
+        for table in scenario.tables:
+            if holder in table.holders and table.name in model.tables:
+                used = {model.target, *model.predictors}
+                for column in table.columns:
+                    if column.name in used or f"{table.name}.{column.name}" in used:
+                        above += _above(model.name, column, (ColumnRole.MEASURE,), ceiling)
+    if above:
+        raise RuleViolation(
+            "the scenario goes above this holder's ceiling: " + "; ".join(above),
+            clause="S-6",
+            hint="refuse it, or agree on [ceiling] in stayput.toml first",
+        )
+    return scenario
+
+
+def _above(
+    asking: str, column: Column, roles: Iterable[ColumnRole], ceiling: Ceiling
+) -> Iterator[str]:
+    for role in roles:
+        highest: Grade = getattr(ceiling, role.name.lower())
+        if column.grade.value > highest.value:
+            yield (
+                f"{asking} uses {column.name} ({column.grade.name.lower()}) as a"
+                f" {role.name.lower()}, at most {highest.name.lower()} is allowed"
+            )
 
 
 def verify_roles(scenario: Scenario) -> tuple[Plan, ...]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import enum
 import tomllib
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
+from stayput.approval import NO_CEILING, Ceiling
 from stayput.disclosure.floor import NO_FLOOR, OutputFloor
 from stayput.engines.source import SourceSpec
 from stayput.errors import ConfigurationError
@@ -82,6 +84,7 @@ class Settings:
     checker: CheckerSettings = CheckerSettings()
     staging: StagingSettings = StagingSettings()
     review: OutputFloor = NO_FLOOR
+    ceiling: Ceiling = NO_CEILING
     sources: dict[str, SourceSpec] = dataclasses.field(default_factory=dict)
     """Section ``[sources.TABLE]``: ``path`` (absolute, or relative to the home folder), ``format``
     (``parquet``, ``csv`` or ``sqlite``; from the suffix if left out), ``table`` (for SQLite)."""
@@ -119,6 +122,7 @@ def load_settings(home: Path) -> Settings:
         checker=_section(CheckerSettings, raw, "checker"),
         staging=_section(StagingSettings, raw, "staging"),
         review=_section(OutputFloor, raw, "review"),
+        ceiling=_section(Ceiling, raw, "ceiling"),
         sources=sources,
         budgets=_budgets(raw.get("budgets", {}), sources),
     )
@@ -130,14 +134,25 @@ def _section(cls: type[T], raw: dict[str, Any], name: str) -> T:
         raise ConfigurationError(f"[{name}] in {FILE_NAME} is not a section")
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     _refuse_unknown(values, list(fields), name)
-    for key, value in values.items():
+    for key, value in tuple(values.items()):
         default = fields[key].default
+        if isinstance(default, enum.Enum):
+            values = {**values, key: _named(type(default), value, f"{name}.{key}")}
+            continue
         boolean = isinstance(default, bool)
         least = 0 if default == 0 else 1  # zero only where it switches something off
         if not (isinstance(value, bool) if boolean else type(value) is int and value >= least):
             kind = "true or false" if boolean else f"a whole number, {least} or more"
             raise ConfigurationError(f"{name}.{key} in {FILE_NAME} is {kind}, not {value!r}")
     return cls(**values)
+
+
+def _named(kind: type[enum.Enum], value: object, where: str) -> enum.Enum:
+    names = {member.name.lower(): member for member in kind}
+    if not isinstance(value, str) or value not in names:
+        words = ", ".join(f'"{word}"' for word in names)
+        raise ConfigurationError(f"{where} in {FILE_NAME} is one of {words}, not {value!r}")
+    return names[value]
 
 
 def _refuse_unknown(values: dict[str, Any], known: list[str], where: str) -> None:

@@ -15,7 +15,14 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 
 from stayput import documents
-from stayput.approval import ApprovalReport, approval_report, required_waivers
+from stayput.approval import (
+    NO_CEILING,
+    ApprovalReport,
+    Ceiling,
+    approval_report,
+    required_waivers,
+    verify_ceiling,
+)
 from stayput.countersigning import ReportApproved, countersign, in_order
 from stayput.crypto import signing
 from stayput.crypto.signing import SigningKey
@@ -145,13 +152,15 @@ def approve(
     waivers: tuple[Waiver, ...] = (),
     countersignatures: Sequence[bytes] = (),
     floor: OutputFloor = NO_FLOOR,
+    ceiling: Ceiling = NO_CEILING,
     budgets: Sequence[Budget] = (),
     clock: Clock,
 ) -> ScenarioReviewed:
     """Approve exactly what was read.
 
-    0. The output policy asks for no less than this holder demands (clause S-6), and what it asks of
-       privacy budgets can be charged to one (clause D-6).
+    0. The output policy asks for no less than this holder demands, no column is used further than
+       its grade allows (clause S-6), and what is asked of privacy budgets can be charged to one
+       (clause D-6).
     1. The step would be admitted by the rules, so nothing is recorded that cannot be.
     2. The holder's own ledger has the approval.
     3. The log has it.
@@ -161,6 +170,7 @@ def approve(
         waivers: the protections given up; all that the scenario needs.
         countersignatures: statements of this holder's reviewers, in any order (clause S-7).
         floor: what this holder demands of every output policy.
+        ceiling: how its columns may be used, by grade.
         budgets: what runs may cost, of each data set.
 
     Returns:
@@ -177,6 +187,7 @@ def approve(
         ledger.approve(digest, done.report, review.scenario.limits.runs)
         return done
     verify_floor(review.scenario.output, floor)
+    verify_ceiling(review.scenario, identity.name, ceiling)
     verify_budgets(review.scenario, budgets)
     missing = [waiver for waiver in review.waivers if waiver not in waivers]
     if missing:

@@ -182,6 +182,7 @@ def approve(
             waivers=waivers,
             countersignatures=[read_file(path) for path in signature or ()],
             floor=settings.review,
+            ceiling=settings.ceiling,
             budgets=settings.budgets,
             clock=clock,
         )
