@@ -66,6 +66,7 @@ def test_identity_doubles_and_wrong_lengths_are_refused() -> None:
     for data, match in (
         (one + bytes(32), "no element"),
         (one + one, "twice"),
+        (one + one[:-1] + bytes([one[-1] | 0x80]), "no element"),  # the same, in another encoding
         (one + other[:-1], "bytes"),
         (one, "bytes"),
         (one + other + one, "bytes"),
