@@ -344,7 +344,7 @@ WRONG_CARDS: dict[str, tuple[Callable[[Parties], bytes], str]] = {
     ),
     "even modulus": (
         lambda p: altered(p["office"], paillier_modulus=(2**2048 - 2).to_bytes(256, "big")),
-        "small factor",
+        "modulus is even",
     ),
     "another document": (
         lambda p: signing.sign(MemberList("testers", (), NOW), p["south"].signing_key),

@@ -386,9 +386,9 @@ class Node:
                 self._ledger.lineages,
                 self._stager.state(source),
             )
-        except (NotFound, VerificationError, DocumentError, ConfigurationError) as error:
-            raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
-        except InvalidInput as error:
+        except ConfigurationError as error:  # the source is not there
+            raise _Refused(FailureReason.STAGING_FAILED, error.message, error.hint) from None
+        except (NotFound, VerificationError, DocumentError, InvalidInput) as error:
             raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
 
     def _source(self, plan: RunPlan) -> SourceSpec:

@@ -87,7 +87,10 @@ def fetch_plan(
     state = replica.session.runs[run]
     scenario = fetch_scenario(link, replica, state.ordered.scenario)
     order = fetch_order(link, state)
-    known, strangers = runs_beside(replica.session, run)
+    known: list[RunState] = []
+    strangers: list[RunState] = []
+    if scenario.output.min_difference:  # else nobody waits for the question of another run
+        known, strangers = runs_beside(replica.session, run)
     earlier = [earlier_run(link, replica, other) for other in known]
     planned = plan_run(
         scenario,

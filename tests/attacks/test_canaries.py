@@ -17,14 +17,18 @@ from parties import NOW, Party
 
 from stayput import documents
 from stayput.audit import verify_release
+from stayput.countersigning import Examination, ResultExamination, countersign
 from stayput.crypto import signing
 from stayput.crypto.signing import SigningKey
 from stayput.errors import StayputError
-from stayput.identity import draw_next, member_card
+from stayput.identity import draw_next, member_card, with_reviewers
+from stayput.membership import form_member_list, verify_member_list
 from stayput.release import CellVerdict, ReleaseBundle, RunOrder
+from stayput.scenario import AuthorisationMode, OutputReview
 from stayput.session import Session
 from stayput.steps import (
     STEP_CLASSES,
+    AuthorityDecision,
     CountsChecked,
     Decision,
     FailureReason,
@@ -32,9 +36,14 @@ from stayput.steps import (
     KeysRotated,
     LogFrozen,
     RefusalReason,
+    ResultExamined,
+    ResultHeld,
     ResultReleased,
+    Round,
     RunFailed,
     RunOrdered,
+    ScenarioAuthorised,
+    ScenarioProposed,
     ScenarioReviewed,
     ScenarioRevoked,
 )
@@ -59,12 +68,18 @@ CANARIES = (
 @pytest.fixture(scope="module")
 def told(consortium: Party) -> list[tuple[Session, bytes, str]]:
     """An honest entry of each kind but the member list, who signs it, and the session before it."""
-    log = Log(consortium)
+    person = SigningKey.generate()
+    office = with_reviewers(consortium.identities["office"], [person.public], 1)
+    identities = {**consortium.identities, "office": office}
+    cards = [member_card(identity) for identity in identities.values()]
+    listed = form_member_list("testers", cards, identities["hub"].signing_key, NOW - 900)
+    log = Log(Party(identities, verify_member_list(listed, pinned=None)))
     refused = log.propose()
     step = ScenarioReviewed(refused, "north", Decision.REFUSED, b"r" * 32, NOW, RefusalReason.LEGAL)
     log.add(step, "north")
     scenario = log.sealed()
     log.run(scenario)
+    _with_persons(log, person)
     run = log.order(scenario)
     log.receipt(run, scenario, "north")
     log.add(RunFailed(run, "north", FailureReason.STATE_LOST, NOW), "north")
@@ -87,6 +102,32 @@ def told(consortium: Party) -> list[tuple[Session, bytes, str]]:
                 before.replay(entry)
             kept.append((before, log.entries[index], name))
     return kept
+
+
+def _with_persons(log: Log, person: SigningKey) -> None:
+    """A scenario that an authority authorises, and a run whose result a person clears."""
+    scenario, report, result = b"p" * 32, b"a" * 32, b"h" * 32
+    proposal = ScenarioProposed(
+        scenario, "asker", "office", log.holders, 9, NOW + 10**8, 3, NOW,
+        review=OutputReview.ALWAYS, deciders=1,
+        authorisation=AuthorisationMode.CENTRALISED, authorities=("reviewer",),
+    )  # fmt: skip
+    log.add(proposal, "asker")
+    for holder in log.holders:
+        log.approve(scenario, holder)
+    decision = AuthorityDecision.AUTHORISED
+    log.add(ScenarioAuthorised(scenario, "reviewer", decision, report, NOW), "reviewer")
+    log.seal(scenario)
+    run = log.order(scenario)
+    for holder in log.holders:
+        log.receipt(run, scenario, holder)
+    log.round(run, scenario, Round.COUNTS)
+    log.judge(run)
+    log.round(run, scenario, Round.VALUES)
+    log.add(ResultHeld(run, "office", result, NOW), "office")
+    said = countersign(ResultExamination(run, "office", result, Examination.PASS, None), person)
+    log.add(ResultExamined(run, "office", said, NOW), "office")
+    log.add(ResultReleased(run, "office", result, b"s" * 32, NOW), "office")
 
 
 def signer(party: Party, entry: bytes) -> str:

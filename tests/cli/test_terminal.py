@@ -69,7 +69,8 @@ def test_all_commands_of_the_house_are_there() -> None:
         "source add", "source renew", "source list", "source describe",
         "scenario check", "scenario propose", "scenario list", "scenario show",
         "pending", "report", "approve", "refuse", "revoke", "node notes", "node budget",
-        "checker reasons",
+        "checker reasons", "checker held", "checker show", "checker pass", "checker fail",
+        "reviewer new", "reviewer enrol", "reviewer sign",
         "run", "result", "verify", "rehearse", "rotate", "log show", "log verify", "log pack",
         "log policy", "log evidence", "log checkpoint", "log freeze", "audit", "wire", "demo",
     }  # fmt: skip

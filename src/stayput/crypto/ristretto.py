@@ -129,8 +129,8 @@ def parse_points(data: bytes, count: int) -> list[bytes]:
     points = [data[i : i + POINT_BYTES] for i in range(0, len(data), POINT_BYTES)]
     group = _group()
     for point in points:
-        # The libsodium inside overlooks the highest bit, which RFC 9496 §4.3.1 wants to be zero: with
-        # it every element would have two encodings, and a person could be in a set twice.
+        # The libsodium inside overlooks the highest bit, which RFC 9496 §4.3.1 wants to be zero:
+        # with it every element would have two encodings, and a person could be in a set twice.
         canonical = point[-1] < 0x80 and group.crypto_core_ristretto255_is_valid_point(point)
         if point == _IDENTITY or not canonical:
             raise VerificationError("a blinded identifier is no element of the group")
