@@ -309,7 +309,9 @@ class Node:
     ) -> None:
         try:
             self._ledger.charge(scenario.digest, run, self._price(scenario, plan))
-        except (RuleViolation, ConfigurationError) as error:
+        except ConfigurationError as error:  # the holder's settings, edited since the start
+            raise _Refused(FailureReason.STAGING_FAILED, error.message, error.hint) from None
+        except RuleViolation as error:
             raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
         self.report(f"run {run.hex()[:8]}: staging {plan.contract.name}")
         source = self._source(plan)
