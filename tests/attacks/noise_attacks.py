@@ -12,14 +12,18 @@ import pytest
 from attacks import test_noise
 from attacks.court import Court
 from attacks.registry import Outcome, attack, undetectable
+from pets import HOLDERS
 
 
 class _Room:
     """A noisy consortium of its own, and patches that end with it."""
 
+    def __init__(self, sql: str = "") -> None:
+        self._text = test_noise.text(sql=sql) if sql else test_noise.text()
+
     def __enter__(self) -> tuple[test_noise.Noisy, pytest.MonkeyPatch]:
         self._folder = tempfile.TemporaryDirectory(prefix="stayput-noisy-")
-        self._noisy = test_noise.Noisy(Path(self._folder.name))
+        self._noisy = test_noise.Noisy(Path(self._folder.name), self._text)
         self._patch = pytest.MonkeyPatch()
         return self._noisy, self._patch
 
@@ -68,11 +72,10 @@ def budget(court: Court) -> Outcome:
 
 @attack("nodes that add no noise", in_memory=True)
 def silent(court: Court) -> Outcome:
-    with (
-        tempfile.TemporaryDirectory(prefix="stayput-noisy-") as folder,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        test_noise.test_nodes_that_add_no_noise_take_none_from_the_others(Path(folder), patch)
+    with _Room(test_noise.BY_AGE) as (noisy, patch):
+        for holder in HOLDERS:
+            noisy.stagers[holder].rows = test_noise.of_every_age(20)
+        test_noise.test_nodes_that_add_no_noise_take_none_from_the_others(noisy, patch)
     return Outcome(
         "two of three nodes add none",
         "the third's noise is whole",
