@@ -204,6 +204,8 @@ class Coordinator:
         Raises:
             RuleViolation: it is frozen already.
         """
+        if self._session.frozen is not None:  # in the same second it would be the same step again
+            raise RuleViolation("the log is frozen already: nothing may follow", clause="K-5")
         return self.log.submit(signing.sign(LogFrozen(reason, self._clock()), self._key))
 
     def _take_up(self) -> None:

@@ -17,10 +17,12 @@ from stayput.v1 import services_pb2 as pb
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 _RECONNECTING = (
-    # gRPC's own pauses grow to two minutes; a coordinator that was restarted is found sooner.
+    # gRPC's own pauses grow to two minutes; a coordinator that was restarted is found sooner, well
+    # within the patience of a call (rpc.client.PATIENCE_SECONDS): a pause that began before the
+    # coordinator came back must not outlast it.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 5_000),
+    ("grpc.max_reconnect_backoff_ms", 1_500),
     ("grpc.enable_retries", 0),  # repeating is the link's, which counts what it sends
     ("grpc.use_local_subchannel_pool", 1),  # two identities in one process share no connection
 )
