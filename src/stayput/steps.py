@@ -15,6 +15,9 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
+from collections.abc import Callable
+from typing import Any
 
 from stayput.documents import Int64, document
 from stayput.scenario import END_OF_TIME, SLUG, AuthorisationMode, OutputReview
@@ -156,18 +159,49 @@ class _Plain:
     """
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if isinstance(value, bytes):
-                _require_length(name, value)
-            elif isinstance(value, tuple):
-                for item in value:
-                    if isinstance(item, bytes):
-                        _require_length(name, item)
-                codes = [item.value for item in value if isinstance(item, enum.Enum)]
-                if codes != sorted(set(codes)):
-                    raise ValueError(f"{name} are in order, each once")
-            elif isinstance(value, int) and name in _MOMENTS:
-                _require_moment(value)
+        kind: Any = type(self)
+        for name, require in _requirements(kind):
+            require(name, getattr(self, name))
+
+
+@functools.cache
+def _requirements(cls: type) -> tuple[tuple[str, Callable[[str, Any], None]], ...]:
+    """The fields of a step about which there is something to require, once for each class: a log
+    of a million entries is read through them."""
+    found = []
+    for field in dataclasses.fields(cls):
+        require = _requirement(field.name, str(field.type))
+        if require is not None:
+            found.append((field.name, require))
+    return tuple(found)
+
+
+def _requirement(name: str, hint: str) -> Callable[[str, Any], None] | None:
+    if hint.startswith("tuple["):
+        return _require_items
+    if hint.startswith("bytes"):
+        return _require_bytes
+    return _require_time if name in _MOMENTS else None
+
+
+def _require_items(name: str, items: tuple[Any, ...]) -> None:
+    if items and isinstance(items[0], bytes):
+        for item in items:
+            _require_length(name, item)
+    elif items and isinstance(items[0], enum.Enum):
+        codes = [item.value for item in items]
+        if codes != sorted(set(codes)):
+            raise ValueError(f"{name} are in order, each once")
+
+
+def _require_bytes(name: str, value: bytes | None) -> None:
+    if value is not None:
+        _require_length(name, value)
+
+
+def _require_time(name: str, time: int) -> None:
+    del name
+    _require_moment(time)
 
 
 def _require_length(name: str, value: bytes) -> None:
