@@ -50,11 +50,12 @@ from stayput.scenario import IdentifierKind, IdentifierRule, Scenario
 from stayput.scenario_file import parse_scenario_file
 from stayput.sql import plan
 from stayput.steps import Round
-from stayput.vertical.blinding import Blinding, way_of
+from stayput.vertical.blinding import Blinding
 from stayput.vertical.matching import Matching
 from stayput.vertical.models import ask_model
 from stayput.vertical.plan import Joined, JoinPlan, plan_join
 from stayput.vertical.questions import ask
+from stayput.vertical.way import way_of
 
 SHARE_IN_COMMON = 0.8715
 """250,000 of 286,900."""

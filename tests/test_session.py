@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from parties import NOW, Party
 
+from stayput import documents
 from stayput.crypto import signing
 from stayput.crypto.paillier import PrivateKey
 from stayput.errors import ConfigurationError, DocumentError, RuleViolation, VerificationError
 from stayput.identity import Identity, create_identity, draw_next, member_card
 from stayput.session import (
     NO_CIPHERTEXTS,
+    NO_ROWS,
     Add,
+    Blind,
+    Combine,
     Contribute,
+    EncryptRows,
+    EraseRows,
+    HandOver,
     Judge,
     Release,
     RunPhase,
@@ -32,6 +40,7 @@ from stayput.steps import (
     DeletionCheck,
     FailureReason,
     FreezeReason,
+    JoinPair,
     KeysRotated,
     LogFrozen,
     NotCovered,
@@ -40,15 +49,20 @@ from stayput.steps import (
     ResultReleased,
     Role,
     Round,
+    RowsEncrypted,
+    RowsErased,
+    RowsHandedOver,
     RunFailed,
     RunOrdered,
     ScenarioProposed,
     ScenarioReviewed,
     ScenarioRevoked,
     ScenarioSealed,
+    SetBlinded,
     StagingDestroyed,
     StagingMethod,
     SumFormed,
+    SumsReturned,
     Waiver,
 )
 
@@ -848,6 +862,315 @@ def test_a_rotation_has_no_room_for_anything_else() -> None:
         KeysRotated("../north", b"", NOW)
     with pytest.raises(ValueError, match="year"):
         KeysRotated("north", b"", -1)
+
+
+# --- runs over a join -----------------------------------------------------------------------------
+
+PAIRS = (JoinPair("south", "north"), JoinPair("west", "north"), JoinPair("west", "south"))
+"""Of (combiner, owner)."""
+
+KEYS = {"north": b"\xf1" * 256, "south": b"\xf2" * 256, "west": b"\xf3" * 256}
+
+
+def blinded(owner: str, place: int, /, **changes: object) -> SetBlinded:
+    at = HOLDERS.index(owner)
+    way = (*HOLDERS[at:], *HOLDERS[:at], owner)
+    holder = way[place] if place < len(way) else owner
+    step = SetBlinded(RUN, holder, owner, place, digest(f"set {owner} {place}"), NOW)
+    return dataclasses.replace(step, **changes)
+
+
+def encrypted(pair: int, /, **changes: object) -> RowsEncrypted:
+    owner = PAIRS[pair].owner
+    step = RowsEncrypted(RUN, owner, pair, KEYS[owner], digest(f"rows {pair}"), NOW)
+    return dataclasses.replace(step, **changes)
+
+
+def handed(**changes: object) -> RowsHandedOver:
+    digests = tuple(digest(f"handed {pair}") for pair in range(len(PAIRS)))
+    return dataclasses.replace(RowsHandedOver(RUN, digests, NOW), **changes)
+
+
+def returned(pair: int, /, **changes: object) -> SumsReturned:
+    step = SumsReturned(RUN, PAIRS[pair].combiner, pair, digest(f"sums {pair}"), NOW)
+    return dataclasses.replace(step, **changes)
+
+
+def erased(**changes: object) -> RowsErased:
+    step = RowsErased(
+        run=RUN,
+        scenario=SCENARIO,
+        outcome=Outcome.DESTROYED,
+        passed=(DeletionCheck.NO_FILES_LEFT,),
+        failed=(),
+        not_covered=(NotCovered.BACKUPS,),
+        started=NOW,
+        ended=NOW + 1,
+    )
+    return dataclasses.replace(step, **changes)
+
+
+JOIN: tuple[tuple[object, str], ...] = (
+    *(
+        (blinded(owner, place), blinded(owner, place).holder)
+        for place in range(4)
+        for owner in HOLDERS
+    ),
+    *((encrypted(pair), PAIRS[pair].owner) for pair in range(3)),
+    (handed(), "hub"),
+    *((returned(pair), PAIRS[pair].combiner) for pair in range(3)),
+)
+"""The steps of a join before its counts, in an order that is allowed, with who signs."""
+
+BLINDING, ENCRYPTING, MATCHING, COMBINING, COUNTING = 0, 12, 15, 16, 19
+"""How many of them are told when each phase begins."""
+
+
+def until_joined(story: Story, steps: int) -> Story:
+    story.until_ordered(pairs=PAIRS)
+    for step, signer in JOIN[:steps]:
+        story.tell(step, signer)
+    return story
+
+
+def test_a_run_over_a_join_is_told_and_each_turn_is_one_party_s(story: Story) -> None:
+    def turns() -> dict[str, list[object]]:
+        names = ["hub", "office", "asker", "reviewer", "eve", *HOLDERS]
+        found = {name: list(story.session.instructions(name)) for name in names}
+        return {name: turn for name, turn in found.items() if turn}
+
+    story.until_ordered(pairs=PAIRS)
+    assert turns() == {name: [Blind(RUN, name, 0)] for name in HOLDERS}
+    story.tell(blinded("north", 0), "north")
+    assert turns() == {
+        "south": [Blind(RUN, "north", 1), Blind(RUN, "south", 0)],
+        "west": [Blind(RUN, "west", 0)],
+    }
+    for step, signer in JOIN[1 : BLINDING + 12]:
+        assert any(isinstance(turn, Blind) for turn in turns()[signer])
+        story.tell(step, signer)
+    assert turns() == {
+        "north": [EncryptRows(RUN, 0), EncryptRows(RUN, 1)],
+        "south": [EncryptRows(RUN, 2)],
+    }
+    for step, signer in JOIN[ENCRYPTING:MATCHING]:
+        story.tell(step, signer)
+    assert turns() == {"hub": [HandOver(RUN)]}
+    story.tell(*JOIN[MATCHING])
+    assert turns() == {
+        "south": [Combine(RUN, 0)],
+        "west": [Combine(RUN, 1), Combine(RUN, 2)],
+    }
+    for step, signer in JOIN[COMBINING:]:
+        story.tell(step, signer)
+    counting = {h: [Contribute(RUN, Round.COUNTS, h)] for h in HOLDERS}
+    assert turns() == {"hub": [EraseRows(RUN)], **counting}
+    story.tell(erased(), "hub")
+    assert turns() == counting
+
+
+def until_finished(story: Story) -> Story:
+    """A run over a join of which only the release is missing."""
+    until_joined(story, COUNTING)
+    for holder in HOLDERS:
+        story.tell(destroyed(holder), holder)
+        story.tell(contributed(holder), holder)
+    story.tell(summed(Round.COUNTS), "hub")
+    story.tell(CountsChecked(RUN, "office", digest("verdict"), NOW), "office")
+    for holder in HOLDERS:
+        story.tell(contributed(holder, Round.VALUES), holder)
+    story.tell(summed(Round.VALUES), "hub")
+    return story
+
+
+def test_nothing_is_released_without_the_coordinators_receipt(story: Story) -> None:
+    until_finished(story)
+    story.refuses(released(), "office", "R-6")
+    story.tell(erased(), "hub")
+    story.tell(released(), "office")
+
+
+@pytest.mark.parametrize(
+    ("told", "step", "signer", "clause"),
+    [
+        # R-11: who raises which set, when, once
+        (BLINDING, blinded("north", 1), "south", "R-11"),  # before its owner
+        (BLINDING, blinded("north", 0, holder="south"), "south", "R-11"),
+        (BLINDING, blinded("north", 0, place=1), "north", "R-11"),
+        (BLINDING, blinded("north", 0, place=-1), "north", "R-11"),
+        (BLINDING, blinded("north", 0, owner="eve", holder="eve"), "eve", "R-11"),
+        (BLINDING, blinded("north", 0, run=b"x" * 16), "north", "R-11"),
+        (3, blinded("north", 0), "north", "R-11"),  # again
+        (3, blinded("north", 1, holder="west"), "west", "R-11"),  # out of turn
+        (3, blinded("north", 1, set=digest("set north 0")), "south", "R-11"),  # not raised
+        (3, blinded("north", 1, set=digest("set south 0")), "south", "R-11"),  # another's
+        (10, blinded("north", 4), "north", "R-11"),  # once too often
+        (ENCRYPTING, blinded("north", 4), "north", "R-11"),
+        (BLINDING, encrypted(0), "north", "R-12"),  # before the sets are whole
+        # R-12: whose rows, under which key, once
+        (ENCRYPTING, encrypted(0, holder="south"), "south", "R-12"),
+        (ENCRYPTING, encrypted(0, holder="west"), "west", "R-12"),
+        (ENCRYPTING, encrypted(0, pair=3), "north", "R-12"),
+        (ENCRYPTING, encrypted(0, pair=-1), "north", "R-12"),
+        (ENCRYPTING, encrypted(0, run=b"x" * 16), "north", "R-12"),
+        (13, encrypted(0, rows=digest("others")), "north", "R-12"),
+        (13, encrypted(1, modulus=b"\xf9" * 256), "north", "R-12"),  # a second key
+        (13, encrypted(1, rows=digest("rows 0")), "north", "R-12"),  # the same rows
+        (14, encrypted(2, modulus=KEYS["north"]), "south", "R-12"),  # another's key
+        (MATCHING, encrypted(0), "north", "R-12"),
+        (ENCRYPTING, handed(), "hub", "R-13"),  # before the rows are whole
+        # R-13: handed over once, for all; returned once, by the combiner
+        (MATCHING, handed(handed=(digest("handed 0"),)), "hub", "R-13"),
+        (MATCHING, handed(run=b"x" * 16), "hub", "R-13"),
+        (MATCHING, returned(0), "south", "R-13"),
+        (COMBINING, handed(), "hub", "R-13"),
+        (COMBINING, returned(0, holder="north"), "north", "R-13"),  # the owner
+        (COMBINING, returned(0, holder="west"), "west", "R-13"),
+        (COMBINING, returned(0, pair=3), "south", "R-13"),
+        (COMBINING, returned(1, pair=-1), "west", "R-13"),
+        (17, returned(0, sums=digest("others")), "south", "R-13"),
+        (17, returned(1, sums=digest("sums 0")), "west", "R-13"),
+        (COUNTING, returned(0), "south", "R-13"),
+        # no counts before the join is done
+        (COMBINING, contributed("north"), "north", "R-3"),
+        # R-14: erased when nobody needs the rows, once, without contradiction
+        (BLINDING, erased(), "hub", "R-14"),
+        (18, erased(), "hub", "R-14"),
+        (COUNTING, erased(run=b"x" * 16), "hub", "R-14"),
+        (COUNTING, erased(scenario=OTHER_SCENARIO), "hub", "R-14"),
+        (COUNTING, erased(passed=()), "hub", "R-14"),
+        (COUNTING, erased(ended=NOW - 1), "hub", "R-14"),
+        (COUNTING, erased(outcome=Outcome.FAILED), "hub", "R-14"),
+        (COUNTING, erased(failed=(DeletionCheck.NO_FILES_LEFT,)), "hub", "R-14"),
+        (COUNTING, erased(failed=(DeletionCheck.NO_OPEN_DESCRIPTORS,)), "hub", "R-14"),
+    ],
+)
+def test_a_step_that_breaks_the_rules_of_a_join(
+    story: Story, told: int, step: object, signer: str, clause: str
+) -> None:
+    until_joined(story, told).refuses(step, signer, clause)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pairs": (JoinPair("north", "north"),)},
+        {"pairs": (JoinPair("eve", "north"),)},
+        {"pairs": (JoinPair("south", "north"), JoinPair("north", "south"))},
+        {"participants": ("north", "south")},  # west is in a pair
+        {"participants": ("south", "north", "west")},
+        {"participants": ("north", "north", "south", "west")},
+        {"participants": ("eve", "north", "south", "west")},
+        {"participants": ("north",), "pairs": (JoinPair("north", "north"),)},
+    ],
+)
+def test_an_impossible_join_is_refused(story: Story, changes: dict[str, object]) -> None:
+    story.until_sealed()
+    story.refuses(ordered(**{"pairs": PAIRS, **changes}), "asker", "R-10")
+
+
+def test_a_join_may_leave_out_holders_of_the_scenario(story: Story) -> None:
+    story.until_sealed()
+    story.tell(ordered(participants=("north", "west"), pairs=PAIRS[1:2]), "asker")
+    story.refuses(blinded("south", 0), "south", "R-11")
+    for owner, holder, place in (
+        ("north", "north", 0),
+        ("west", "west", 0),
+        ("north", "west", 1),
+        ("west", "north", 1),  # of two holders, sets do not come back
+    ):
+        story.tell(blinded(owner, place, holder=holder), holder)
+    assert story.session.runs[RUN].phase is RunPhase.ENCRYPTING
+
+
+def test_a_run_without_a_join_has_none_of_its_steps(story: Story) -> None:
+    story.until_ordered()
+    story.refuses(blinded("north", 0), "north", "R-11")
+    story.refuses(encrypted(0), "north", "R-12")
+    story.refuses(handed(), "hub", "R-13")
+    story.refuses(returned(0), "south", "R-13")
+    story.refuses(erased(), "hub", "R-14")
+
+
+def test_who_has_destroyed_its_staging_takes_no_step_of_the_join(story: Story) -> None:
+    """Its secrets are gone: whatever it sends is something else."""
+    until_joined(story, 3)
+    story.tell(destroyed("south"), "south")
+    story.refuses(blinded("north", 1), "south", "R-11")
+
+
+def test_a_set_of_an_earlier_run_is_refused(story: Story) -> None:
+    """And rows, sums and a run key of one."""
+    until_joined(story, COUNTING)
+    second = b"2" * 16
+    story.tell(ordered(run=second, pairs=PAIRS), "asker")
+    story.refuses(blinded("north", 0, run=second), "north", "R-11")
+    for step, signer in JOIN[:12]:
+        assert isinstance(step, SetBlinded)
+        fresh = digest(f"again {step.owner} {step.place}")
+        story.tell(dataclasses.replace(step, run=second, set=fresh), signer)
+    story.refuses(encrypted(0, run=second, rows=digest("fresh")), "north", "R-12")
+    story.refuses(encrypted(0, run=second, modulus=b"\xfa" * 256), "north", "R-12")
+    story.tell(encrypted(0, run=second, modulus=b"\xfa" * 256, rows=digest("fresh")), "north")
+
+
+def test_two_empty_tables_have_the_same_rows(story: Story) -> None:
+    until_joined(story, ENCRYPTING)
+    story.tell(encrypted(0, rows=NO_ROWS), "north")
+    story.tell(encrypted(1, rows=NO_ROWS), "north")
+
+
+def test_rows_are_erased_also_when_the_run_has_failed(story: Story) -> None:
+    until_joined(story, 5)
+    assert list(story.session.instructions("hub")) == []
+    story.tell(RunFailed(RUN, "hub", FailureReason.TIMED_OUT, NOW), "hub")
+    assert list(story.session.instructions("hub")) == [EraseRows(RUN)]
+    story.tell(erased(), "hub")
+    assert list(story.session.instructions("hub")) == []
+    story.refuses(erased(), "hub", "R-14")
+
+
+def test_a_failed_erasure_fails_the_run(story: Story) -> None:
+    until_joined(story, COUNTING)
+    step = erased(outcome=Outcome.FAILED, passed=(), failed=(DeletionCheck.NO_FILES_LEFT,))
+    story.tell(step, "hub")
+    assert story.session.runs[RUN].failure is FailureReason.DELETION_FAILED
+
+
+@pytest.mark.parametrize("signer", ["north", "office", "asker"])
+def test_only_the_coordinator_hands_over_and_erases(story: Story, signer: str) -> None:
+    until_joined(story, MATCHING)
+    with pytest.raises(VerificationError):
+        story.tell(handed(), signer)
+
+
+def test_a_run_key_has_its_length(story: Story) -> None:
+    for modulus in (b"\xf1" * 255, b"\xf1" * 513, b"\x7f" + b"\xf1" * 255, b""):
+        with pytest.raises(ValueError, match="run key"):
+            encrypted(0, modulus=modulus)
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (ordered(), "bb74e1b0b17e3be0ba452631c64332fc"),
+        (ordered(pairs=PAIRS[:1]), "beeba62f88062270a68b9da0404ff932"),
+        (blinded("north", 0), "b9e4c9ca334604cc506d218292b53a96"),
+        (encrypted(0), "91eca749a24de41d656cd7a02820a312"),
+        (handed(), "6b987c9781dbbe0f9c1b8b028bd3d276"),
+        (returned(0), "4195a0a637c1190bb9f914b1fd349f7f"),
+        (erased(), "edd48d6ec131e3aa3ecd9f1bf55aa786"),
+    ],
+)
+def test_what_is_signed_keeps_its_bytes(step: object, expected: str) -> None:
+    assert documents.digest(step).hex()[:32] == expected
+
+
+def test_an_order_of_a_join_in_full() -> None:
+    assert json.loads(documents.encode(ordered(pairs=PAIRS[:1]))) == {
+        **json.loads(documents.encode(ordered())),
+        "pairs": [{"combiner": "south", "owner": "north"}],
+    }
 
 
 # --- the end of a log -----------------------------------------------------------------------------

@@ -11,6 +11,7 @@ Every call is idempotent: the same call again gives the same answer.  Calls rais
 from __future__ import annotations
 
 import dataclasses
+import enum
 import hashlib
 from typing import Protocol
 
@@ -47,6 +48,43 @@ def digest_notes(notes: tuple[bytes, ...]) -> bytes:
         return b""
     # Each digest has one length, so no two lists run together.
     return hashlib.sha256(b"".join(hashlib.sha256(note).digest() for note in notes)).digest()
+
+
+class ItemKind(enum.Enum):
+    """What of a run over a join travels in pieces."""
+
+    SET = 1  # a blinded set after one place of its way
+    ROWS = 2  # an owner's encrypted rows of a pair
+    HANDED = 3  # what a combiner gets of them
+    SUMS = 4  # what it returns
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """One thing of a run that travels in pieces.
+
+    ``owner`` is that of a set; ``number`` the place in its way, or of the others the pair.
+    """
+
+    kind: ItemKind
+    owner: str = ""
+    number: int = 0
+
+
+class JoinLink(Protocol):
+    """What a holder's node asks of the coordinator in a run over a join.
+
+    What has the size of a table travels in pieces, before the step that names its digest.
+    ``put_piece`` takes the same bytes again, and no others in their place; ``count_pieces`` says
+    how many are there, so that a caller whose connection broke goes on; ``submit_join_step`` takes
+    a :class:`~stayput.steps.SetBlinded`, :class:`~stayput.steps.RowsEncrypted` or
+    :class:`~stayput.steps.SumsReturned`.
+    """
+
+    def put_piece(self, run: bytes, item: Item, index: int, data: bytes) -> None: ...
+    def count_pieces(self, run: bytes, item: Item) -> int: ...
+    def get_piece(self, run: bytes, item: Item, index: int) -> bytes: ...
+    def submit_join_step(self, step: bytes) -> int: ...
 
 
 class CoordinatorLink(Protocol):

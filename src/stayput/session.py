@@ -20,7 +20,10 @@ States of a run::
                                               held for persons ─▶ HELD ─▶ CLEARED ──────┘
         any of them ──a party fails it, a deletion fails, a holder revokes──▶ FAILED
 
-A run of one round goes from JUDGING to FINISHING directly.
+A run of one round goes from JUDGING to FINISHING directly.  A run over a join begins earlier::
+
+    BLINDING ─sets have gone their way─▶ ENCRYPTING ─rows of all pairs─▶ MATCHING
+             ─handed over─▶ COMBINING ─sums of all pairs returned─▶ COUNTING
 
 Members may take new keys between runs (``KeysRotated``); every entry is verified with the keys of
 its moment, and :meth:`Session.members_at` tells those of any earlier one.  After ``LogFrozen``
@@ -67,6 +70,9 @@ from stayput.steps import (
     ResultReleased,
     Role,
     Round,
+    RowsEncrypted,
+    RowsErased,
+    RowsHandedOver,
     RunFailed,
     RunOrdered,
     ScenarioAuthorised,
@@ -74,11 +80,15 @@ from stayput.steps import (
     ScenarioReviewed,
     ScenarioRevoked,
     ScenarioSealed,
+    SetBlinded,
     StagingDestroyed,
     Step,
     SumFormed,
+    SumsReturned,
     Waiver,
+    digest_pieces,
 )
+from stayput.vertical.way import way_of
 
 REASONS_OF: Mapping[Role, frozenset[FailureReason]] = {
     Role.COORDINATOR: frozenset({FailureReason.TIMED_OUT, FailureReason.INVARIANT_VIOLATED}),
@@ -99,6 +109,9 @@ receipt, a revocation, the end of the log."""
 
 NO_CIPHERTEXTS = digest_ciphertexts(b"")
 """The digest of the empty vector."""
+
+NO_ROWS = digest_pieces(())
+"""The digest of the rows of an empty table."""
 
 # --- instructions ---------------------------------------------------------------------------------
 
@@ -141,7 +154,48 @@ class Release:
     run: bytes
 
 
-Instruction = Seal | Contribute | Add | Judge | Release
+@dataclasses.dataclass(frozen=True)
+class Blind:
+    """To a holder's node: raise this owner's blinded set, at this place of its way."""
+
+    run: bytes
+    owner: str
+    place: int
+
+
+@dataclasses.dataclass(frozen=True)
+class EncryptRows:
+    """To the node of a pair's owner: send your rows, encrypted."""
+
+    run: bytes
+    pair: int
+
+
+@dataclasses.dataclass(frozen=True)
+class HandOver:
+    """To the coordinator: match the sets and give every combiner its rows."""
+
+    run: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Combine:
+    """To the node of a pair's combiner: add up the rows that you were handed."""
+
+    run: bytes
+    pair: int
+
+
+@dataclasses.dataclass(frozen=True)
+class EraseRows:
+    """To the coordinator: nobody needs the rows of the run any more, erase them and say so."""
+
+    run: bytes
+
+
+Instruction = (
+    Seal | Contribute | Add | Judge | Release | Blind | EncryptRows | HandOver | Combine | EraseRows
+)
 
 
 # --- state ----------------------------------------------------------------------------------------
@@ -165,6 +219,14 @@ class RunPhase(enum.Enum):
     FAILED = 6
     HELD = 7
     CLEARED = 8
+    BLINDING = 9
+    ENCRYPTING = 10
+    MATCHING = 11
+    COMBINING = 12
+
+
+JOINING = frozenset({RunPhase.BLINDING, RunPhase.ENCRYPTING, RunPhase.MATCHING, RunPhase.COMBINING})
+"""Phases in which rows of a join are on their way."""
 
 
 @dataclasses.dataclass
@@ -210,6 +272,12 @@ class RunState:
         default_factory=lambda: {Round.COUNTS: {}, Round.VALUES: {}}
     )
     sums: dict[Round, SumFormed] = dataclasses.field(default_factory=dict)
+    sets: dict[str, list[SetBlinded]] = dataclasses.field(default_factory=dict)
+    """Of a join: by owner, in the order of the way."""
+    rows: dict[int, RowsEncrypted] = dataclasses.field(default_factory=dict)
+    handed: RowsHandedOver | None = None
+    returned: dict[int, SumsReturned] = dataclasses.field(default_factory=dict)
+    erased: RowsErased | None = None
     verdict: CountsChecked | None = None
     held: ResultHeld | None = None
     cleared_by: set[bytes] = dataclasses.field(default_factory=set)
@@ -226,6 +294,16 @@ class RunState:
     def open_round(self) -> Round | None:
         """The round in which contributions are taken now."""
         return {RunPhase.COUNTING: Round.COUNTS, RunPhase.VALUING: Round.VALUES}.get(self.phase)
+
+    def way(self, owner: str) -> tuple[str, ...]:
+        """Who raises the set of an owner, in order (J-3)."""
+        return way_of(owner, self.ordered.participants)
+
+    def next_raiser(self, owner: str) -> str | None:
+        """Who raises it now; None when it has gone its whole way."""
+        way = self.way(owner)
+        place = len(self.sets.get(owner, ()))
+        return way[place] if place < len(way) else None
 
     @property
     def over(self) -> bool:
@@ -290,6 +368,8 @@ class Session:
         self._open_runs: dict[bytes, None] = {}  # insertion-ordered set
         self._applied = 0  # index of the entry that is being applied
         self._ciphertexts: set[bytes] = set()
+        self._run_keys: set[bytes] = set()
+        self._unerased: dict[bytes, None] = {}  # runs with rows at the coordinator, in order
         self._stagings: set[bytes] = set()
 
     # --- admitting: all checks, no change ---------------------------------------------------------
@@ -392,7 +472,8 @@ class Session:
             self.scenarios[step.scenario] = ScenarioState(step)
         if isinstance(step, RunOrdered):
             checker = self.scenarios[step.scenario].proposed.checker
-            self.runs[step.run] = RunState(step, checker, ordered_at=index)
+            phase = RunPhase.BLINDING if step.pairs else RunPhase.COUNTING
+            self.runs[step.run] = RunState(step, checker, phase, ordered_at=index)
             self._open_runs[step.run] = None
         if run is not None:
             self.runs[run].entries.append(index)
@@ -462,8 +543,32 @@ class Session:
             for digest, scenario in self.scenarios.items():
                 if scenario.phase is ScenarioPhase.PROPOSED and scenario.approved_by_all:
                     yield Seal(digest)
+            for run_id in tuple(self._unerased):
+                if self.runs[run_id].phase not in JOINING:
+                    yield EraseRows(run_id)
         for run_id in tuple(self._open_runs):
+            yield from self._instructions_of_join(run_id, party, coordinator)
             yield from self._instructions_of_run(run_id, party, coordinator)
+
+    def _instructions_of_join(
+        self, run_id: bytes, party: str, coordinator: str
+    ) -> Iterator[Instruction]:
+        run = self.runs[run_id]
+        pairs = run.ordered.pairs
+        if run.phase is RunPhase.BLINDING:
+            for owner in run.ordered.participants:
+                if run.next_raiser(owner) == party:
+                    yield Blind(run_id, owner, len(run.sets.get(owner, ())))
+        elif run.phase is RunPhase.ENCRYPTING:
+            for index, pair in enumerate(pairs):
+                if pair.owner == party and index not in run.rows:
+                    yield EncryptRows(run_id, index)
+        elif run.phase is RunPhase.MATCHING and party == coordinator:
+            yield HandOver(run_id)
+        elif run.phase is RunPhase.COMBINING:
+            for index, pair in enumerate(pairs):
+                if pair.combiner == party and index not in run.returned:
+                    yield Combine(run_id, index)
 
     def _instructions_of_run(
         self, run_id: bytes, party: str, coordinator: str
@@ -488,6 +593,10 @@ class Session:
             for parts in run.contributions.values():
                 parts.clear()
             run.sums.clear()
+            run.sets.clear()
+            run.rows.clear()
+            run.returned.clear()
+            run.handed = None
             run.entries.clear()
             run.verdict = None
 
@@ -667,10 +776,80 @@ class Session:
             raise RuleViolation(f"{step.user} is not the scenario's data user", clause="R-1")
         if step.time >= state.proposed.valid_until:
             raise RuleViolation("the scenario has expired", clause="R-1")
-        if step.participants != state.proposed.holders:
-            raise RuleViolation("the participants are exactly the scenario's holders", clause="R-1")
         if step.run in self.runs:
             raise RuleViolation("this run is ordered already", clause="R-1")
+        if step.pairs:
+            _require_join(step, state.proposed.holders)
+        elif step.participants != state.proposed.holders:
+            raise RuleViolation("the participants are exactly the scenario's holders", clause="R-1")
+
+    def _rule_blinded(self, step: SetBlinded) -> None:
+        run = self._joining_run(step.run, RunPhase.BLINDING, step.holder, "R-11")
+        if step.owner not in run.ordered.participants:
+            raise RuleViolation(f"{step.owner} has no set in the join", clause="R-11")
+        if run.next_raiser(step.owner) is None:
+            raise RuleViolation("the set has gone its whole way", clause="R-11")
+        place = len(run.sets.get(step.owner, ()))
+        if (step.place, step.holder) != (place, run.next_raiser(step.owner)):
+            raise RuleViolation(
+                f"the set of {step.owner} is not with {step.holder} now", clause="R-11"
+            )
+        self._require_new(step.set, "R-11")
+
+    def _rule_encrypted(self, step: RowsEncrypted) -> None:
+        run = self._joining_run(step.run, RunPhase.ENCRYPTING, step.holder, "R-12")
+        if not 0 <= step.pair < len(run.ordered.pairs):
+            raise RuleViolation("the run has no such pair", clause="R-12")
+        if step.holder != run.ordered.pairs[step.pair].owner:
+            raise RuleViolation(f"{step.holder} is not the owner of the pair", clause="R-12")
+        if step.pair in run.rows:
+            raise RuleViolation("the rows of this pair are encrypted", clause="R-12")
+        mine = [one.modulus for one in run.rows.values() if one.holder == step.holder]
+        if mine and step.modulus != mine[0]:
+            raise RuleViolation("an owner has one key for the run", clause="R-12")
+        if not mine and step.modulus in self._run_keys:
+            raise RuleViolation("the run key was used before, or is another's", clause="R-12")
+        self._require_new(step.rows, "R-12")
+
+    def _rule_handed_over(self, step: RowsHandedOver) -> None:
+        run = self._joining_run(step.run, RunPhase.MATCHING, None, "R-13")
+        if len(step.handed) != len(run.ordered.pairs):
+            raise RuleViolation("rows are handed over for every pair, at once", clause="R-13")
+
+    def _rule_returned(self, step: SumsReturned) -> None:
+        run = self._joining_run(step.run, RunPhase.COMBINING, step.holder, "R-13")
+        if not 0 <= step.pair < len(run.ordered.pairs):
+            raise RuleViolation("the run has no such pair", clause="R-13")
+        if step.holder != run.ordered.pairs[step.pair].combiner:
+            raise RuleViolation(f"{step.holder} is not the combiner of the pair", clause="R-13")
+        if step.pair in run.returned:
+            raise RuleViolation("the sums of this pair are returned", clause="R-13")
+        self._require_new(step.sums, "R-13")
+
+    def _joining_run(
+        self, run_id: bytes, phase: RunPhase, holder: str | None, clause: str
+    ) -> RunState:
+        """The run, if it is in this phase and the holder still has what it staged."""
+        run = self._open_run(run_id, clause)
+        if run.phase is not phase:
+            raise RuleViolation(f"the run is {_words(run.phase)}", clause=clause)
+        if holder in run.receipts:
+            raise RuleViolation(f"{holder} has destroyed its staging", clause=clause)
+        return run
+
+    def _require_new(self, digest: bytes, clause: str) -> None:
+        if digest in self._ciphertexts and digest != NO_ROWS:
+            raise RuleViolation("the log has these bytes already", clause=clause)
+
+    def _rule_erased(self, step: RowsErased) -> None:
+        run = self.runs.get(step.run)  # also after a run is over
+        if run is None or not run.ordered.pairs or step.scenario != run.ordered.scenario:
+            raise RuleViolation("no such join was ordered", clause="R-14")
+        if run.phase in JOINING:
+            raise RuleViolation("the rows are still needed", clause="R-14")
+        if run.erased is not None:
+            raise RuleViolation("the rows of the run are erased", clause="R-14")
+        _require_consistent(step, DeletionCheck.NO_FILES_LEFT, "R-14")
 
     def _rule_destroyed(self, step: StagingDestroyed) -> None:
         run = self.runs.get(step.run)  # also after a run is over: a receipt is never too late
@@ -682,14 +861,7 @@ class Session:
             raise RuleViolation(f"{step.holder} has given its receipt", clause="R-2")
         if step.staging in self._stagings:
             raise RuleViolation("this staging has a receipt already", clause="R-2")
-        if step.ended < step.started:
-            raise RuleViolation("the receipt ends before it starts", clause="R-2")
-        if (step.outcome is Outcome.DESTROYED) == bool(step.failed):
-            raise RuleViolation("a receipt with a failed check is a failed one", clause="R-2")
-        if set(step.passed) & set(step.failed):
-            raise RuleViolation("a check passed or failed, not both", clause="R-2")
-        if not step.failed and DeletionCheck.PROCESS_REAPED not in step.passed:
-            raise RuleViolation("nothing is destroyed while its process lives", clause="R-2")
+        _require_consistent(step, DeletionCheck.PROCESS_REAPED, "R-2")
 
     def _rule_contributed(self, step: Contributed) -> None:
         run = self._open_run(step.run, "R-3")
@@ -773,6 +945,8 @@ class Session:
         for name in run.ordered.participants:
             if name not in run.receipts:
                 raise RuleViolation(f"the deletion receipt of {name} is missing", clause="R-6")
+        if run.ordered.pairs and run.erased is None:
+            raise RuleViolation("the coordinator's deletion receipt is missing", clause="R-6")
 
     def _rule_failed(self, step: RunFailed) -> None:
         run = self._open_run(step.run, "R-7")
@@ -840,6 +1014,41 @@ class Session:
         if state.runs_ordered >= state.proposed.runs:
             state.phase = ScenarioPhase.USED_UP
 
+    def _effect_blinded(self, step: SetBlinded) -> None:
+        run = self.runs[step.run]
+        run.sets.setdefault(step.owner, []).append(step)
+        self._ciphertexts.add(step.set)
+        self._unerased[step.run] = None
+        if all(run.next_raiser(owner) is None for owner in run.ordered.participants):
+            run.phase = RunPhase.ENCRYPTING
+
+    def _effect_encrypted(self, step: RowsEncrypted) -> None:
+        run = self.runs[step.run]
+        run.rows[step.pair] = step
+        self._run_keys.add(step.modulus)
+        self._ciphertexts.add(step.rows)
+        if len(run.rows) == len(run.ordered.pairs):
+            run.phase = RunPhase.MATCHING
+
+    def _effect_handed_over(self, step: RowsHandedOver) -> None:
+        run = self.runs[step.run]
+        run.handed = step
+        run.phase = RunPhase.COMBINING
+
+    def _effect_returned(self, step: SumsReturned) -> None:
+        run = self.runs[step.run]
+        run.returned[step.pair] = step
+        self._ciphertexts.add(step.sums)
+        if len(run.returned) == len(run.ordered.pairs):
+            run.phase = RunPhase.COUNTING
+
+    def _effect_erased(self, step: RowsErased) -> None:
+        run = self.runs[step.run]
+        run.erased = step
+        self._unerased.pop(step.run, None)
+        if step.outcome is Outcome.FAILED and not run.over:
+            self._close(step.run, FailureReason.DELETION_FAILED)
+
     def _effect_destroyed(self, step: StagingDestroyed) -> None:
         run = self.runs[step.run]
         run.receipts[step.holder] = step
@@ -897,6 +1106,33 @@ class Session:
         del self._open_runs[run_id]
 
 
+def _require_join(step: RunOrdered, holders: tuple[str, ...]) -> None:
+    """The participants and pairs of a join make sense; whether they are those of the statement,
+    only the parties of the scenario can see (N-3)."""
+    names = list(step.participants)
+    if names != sorted(set(names) & set(holders)) or len(names) < 2:
+        raise RuleViolation("a join is of two or more holders of the scenario", clause="R-10")
+    members = [frozenset((pair.combiner, pair.owner)) for pair in step.pairs]
+    if any(len(two) != 2 or not two <= set(names) for two in members):
+        raise RuleViolation("a pair is two holders of the join", clause="R-10")
+    if len(set(members)) != len(members):
+        raise RuleViolation("two holders are one pair", clause="R-10")
+
+
+def _require_consistent(
+    step: StagingDestroyed | RowsErased, least: DeletionCheck, clause: str
+) -> None:
+    """A deletion receipt does not contradict itself, and says the least that has to be true."""
+    if step.ended < step.started:
+        raise RuleViolation("the receipt ends before it starts", clause=clause)
+    if (step.outcome is Outcome.DESTROYED) == bool(step.failed):
+        raise RuleViolation("a receipt with a failed check is a failed one", clause=clause)
+    if set(step.passed) & set(step.failed):
+        raise RuleViolation("a check passed or failed, not both", clause=clause)
+    if not step.failed and least not in step.passed:
+        raise RuleViolation(f"nothing is destroyed without {_words(least)}", clause=clause)
+
+
 def card_digest(card: bytes) -> bytes:
     """What reviewers sign of a card that changes who they are (clause K-7)."""
     return documents.digest_bytes("stayput.v1.MemberEnvelope", card)
@@ -909,8 +1145,8 @@ _NO_RUNS = {
 }
 
 
-def _words(phase: ScenarioPhase | RunPhase) -> str:
-    return phase.name.lower().replace("_", " ")
+def _words(code: ScenarioPhase | RunPhase | DeletionCheck) -> str:
+    return code.name.lower().replace("_", " ")
 
 
 def signer_of(step: Step, members: Members) -> tuple[str, Role]:
@@ -932,6 +1168,9 @@ _SIGNERS: dict[type, tuple[str, Role | None]] = {
     ScenarioReviewed: ("holder", Role.HOLDER),
     ScenarioRevoked: ("holder", Role.HOLDER),
     ScenarioAuthorised: ("authority", Role.AUDITOR),
+    SetBlinded: ("holder", Role.HOLDER),
+    RowsEncrypted: ("holder", Role.HOLDER),
+    SumsReturned: ("holder", Role.HOLDER),
     StagingDestroyed: ("holder", Role.HOLDER),
     Contributed: ("holder", Role.HOLDER),
     CountsChecked: ("checker", Role.CHECKER),
@@ -990,6 +1229,11 @@ _RULES: dict[type, Callable[[Session, Any], None]] = {
     ScenarioSealed: Session._rule_sealed,
     ScenarioRevoked: Session._rule_revoked,
     RunOrdered: Session._rule_ordered,
+    SetBlinded: Session._rule_blinded,
+    RowsEncrypted: Session._rule_encrypted,
+    RowsHandedOver: Session._rule_handed_over,
+    SumsReturned: Session._rule_returned,
+    RowsErased: Session._rule_erased,
     StagingDestroyed: Session._rule_destroyed,
     Contributed: Session._rule_contributed,
     SumFormed: Session._rule_sum,
@@ -1009,6 +1253,11 @@ _EFFECTS: dict[type, Callable[[Session, Any], None]] = {
     ScenarioSealed: Session._effect_sealed,
     ScenarioRevoked: Session._effect_revoked,
     RunOrdered: Session._effect_ordered,
+    SetBlinded: Session._effect_blinded,
+    RowsEncrypted: Session._effect_encrypted,
+    RowsHandedOver: Session._effect_handed_over,
+    SumsReturned: Session._effect_returned,
+    RowsErased: Session._effect_erased,
     StagingDestroyed: Session._effect_destroyed,
     Contributed: Session._effect_contributed,
     SumFormed: Session._effect_sum,

@@ -16,9 +16,11 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from stayput import documents
 from stayput.documents import Int64, document
 from stayput.scenario import END_OF_TIME, SLUG, AuthorisationMode, OutputReview
 
@@ -145,6 +147,9 @@ MAX_STATEMENT_BYTES = 1024
 MAX_PREDECESSOR_BYTES = 24 * 1024
 """Of the checkpoint of a predecessor: with 100 Ed25519 signatures it has about 20 kB."""
 
+MIN_RUN_KEY_BYTES, MAX_RUN_KEY_BYTES = 256, 512
+"""Of the modulus of a run key: 2048 to 4096 bits."""
+
 _IDS = ("run", "staging")
 _STATEMENTS = ("countersignatures", "examination")
 _MOMENTS = ("time", "started", "ended", "valid_until")
@@ -208,6 +213,10 @@ def _require_length(name: str, value: bytes) -> None:
     if name in _STATEMENTS:  # what is inside is for the session to verify
         if len(value) > MAX_STATEMENT_BYTES:
             raise ValueError(f"a statement has at most {MAX_STATEMENT_BYTES} bytes")
+        return
+    if name == "modulus":
+        if not MIN_RUN_KEY_BYTES <= len(value) <= MAX_RUN_KEY_BYTES or value[0] < 0x80:
+            raise ValueError("a run key has 2048 to 4096 bits, in whole bytes")
         return
     size = ID_BYTES if name in _IDS else DIGEST_BYTES
     if len(value) != size:
@@ -414,11 +423,24 @@ class ScenarioRevoked(_Plain):
     time: Int64
 
 
+@dataclasses.dataclass(frozen=True)
+class JoinPair:
+    """Two holders that compute sums over a join together (:mod:`stayput.vertical.plan`): the
+    ``owner`` encrypts rows, the ``combiner`` adds them up."""
+
+    combiner: str
+    owner: str
+
+
 @document("stayput.v1.RunOrdered")
 @dataclasses.dataclass(frozen=True)
 class RunOrdered(_Plain):
     """By the data user. ``order`` commits to the :class:`stayput.release.RunOrder` (statement and
-    parameters), which goes to the parties of the scenario only."""
+    parameters), which goes to the parties of the scenario only.
+
+    ``pairs`` are those of a run over a join, in the order of its plan; without any the rows of all
+    participants are added up as they are.
+    """
 
     run: bytes
     scenario: bytes
@@ -427,11 +449,87 @@ class RunOrdered(_Plain):
     participants: tuple[str, ...]
     rounds: int
     time: Int64
+    pairs: tuple[JoinPair, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.rounds not in (1, 2):
             raise ValueError("a run has one or two rounds")
+
+
+@document("stayput.v1.SetBlinded")
+@dataclasses.dataclass(frozen=True)
+class SetBlinded(_Plain):
+    """By the holder that has raised a blinded set: this is the set after the ``place``-th holder of
+    its way, counted from 0 (:mod:`stayput.vertical.blinding`).
+
+    ``set`` is the digest of the set as it is now.
+    """
+
+    run: bytes
+    holder: str
+    owner: str
+    place: int
+    set: bytes
+    time: Int64
+
+
+@document("stayput.v1.RowsEncrypted")
+@dataclasses.dataclass(frozen=True)
+class RowsEncrypted(_Plain):
+    """By the owner of a pair: its rows are encrypted, under its own key for this run.
+
+    ``pair`` is the position in ``RunOrdered.pairs``, ``modulus`` the run key (big-endian), ``rows``
+    the digest of the pieces in which the ciphertexts travel (:func:`digest_pieces`).
+    """
+
+    run: bytes
+    holder: str
+    pair: int
+    modulus: bytes
+    rows: bytes
+    time: Int64
+
+
+@document("stayput.v1.RowsHandedOver")
+@dataclasses.dataclass(frozen=True)
+class RowsHandedOver(_Plain):
+    """By the coordinator: the sets are matched, and of every pair the combiner's rows are ready.
+
+    ``handed`` are the digests of what each pair's combiner gets, in the order of the pairs.
+    """
+
+    run: bytes
+    handed: tuple[bytes, ...]
+    time: Int64
+
+
+@document("stayput.v1.SumsReturned")
+@dataclasses.dataclass(frozen=True)
+class SumsReturned(_Plain):
+    """By the combiner of a pair: masked sums, for the owner to open. ``sums`` is their digest."""
+
+    run: bytes
+    holder: str
+    pair: int
+    sums: bytes
+    time: Int64
+
+
+@document("stayput.v1.RowsErased")
+@dataclasses.dataclass(frozen=True)
+class RowsErased(_Plain):
+    """The coordinator's deletion receipt for what it had of single rows: blinded sets, encrypted
+    rows, and what it made of them."""
+
+    run: bytes
+    scenario: bytes
+    outcome: Outcome
+    passed: tuple[DeletionCheck, ...]
+    failed: tuple[DeletionCheck, ...]
+    not_covered: tuple[NotCovered, ...]
+    started: Int64
+    ended: Int64
 
 
 @document("stayput.v1.StagingDestroyed")
@@ -554,6 +652,11 @@ Step = (
     | ScenarioSealed
     | ScenarioRevoked
     | RunOrdered
+    | SetBlinded
+    | RowsEncrypted
+    | RowsHandedOver
+    | SumsReturned
+    | RowsErased
     | StagingDestroyed
     | Contributed
     | SumFormed
@@ -568,3 +671,10 @@ Step = (
 """Every kind of log entry."""
 
 STEP_CLASSES: tuple[type, ...] = Step.__args__
+
+
+def digest_pieces(pieces: Iterable[bytes]) -> bytes:
+    """The digest of something that travels in pieces: encrypted rows, or sums over them."""
+    # Each digest has one length, so no two lists run together.
+    each = b"".join(hashlib.sha256(piece).digest() for piece in pieces)
+    return documents.digest_bytes("stayput.v1.JoinPieces", each)

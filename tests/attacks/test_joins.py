@@ -23,12 +23,13 @@ from stayput.errors import (
     VerificationError,
 )
 from stayput.scenario import Duplicates, IdentifierKind, IdentifierRule
-from stayput.vertical.blinding import BlindedSet, Blinding, verify_raised, way_of
+from stayput.vertical.blinding import BlindedSet, Blinding, verify_raised
 from stayput.vertical.combining import Combination, Combining, open_masked
 from stayput.vertical.matching import Matching
 from stayput.vertical.people import People, people_of
 from stayput.vertical.plan import ONE, Joined, JoinPlan, Pair, Slot, Source
 from stayput.vertical.rows import hand_over, parse_rows, verify_run_key
+from stayput.vertical.way import way_of
 
 RULE = IdentifierRule(IdentifierKind.TEXT)
 HOLDERS = ("ash", "birch", "cedar")

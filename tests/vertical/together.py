@@ -15,7 +15,7 @@ from stayput.crypto.agreement import AgreementKey
 from stayput.crypto.paillier import PrivateKey
 from stayput.encryption import Addition, Context
 from stayput.steps import Round
-from stayput.vertical.blinding import BlindedSet, Blinding, verify_raised, way_of
+from stayput.vertical.blinding import BlindedSet, Blinding, verify_raised
 from stayput.vertical.combining import (
     Combining,
     Place,
@@ -28,6 +28,7 @@ from stayput.vertical.matching import Matching
 from stayput.vertical.people import People
 from stayput.vertical.plan import JoinPlan
 from stayput.vertical.rows import chunks, encrypt_rows, hand_over, parse_rows, verify_run_key
+from stayput.vertical.way import way_of
 
 SCENARIO = b"s" * 32
 

@@ -45,6 +45,9 @@ from stayput.steps import (
     ResultHeld,
     ResultReleased,
     Role,
+    RowsEncrypted,
+    RowsErased,
+    RowsHandedOver,
     RunFailed,
     RunOrdered,
     ScenarioAuthorised,
@@ -52,9 +55,11 @@ from stayput.steps import (
     ScenarioReviewed,
     ScenarioRevoked,
     ScenarioSealed,
+    SetBlinded,
     StagingDestroyed,
     Step,
     SumFormed,
+    SumsReturned,
 )
 
 _T = TypeVar("_T", str, tuple[str, ...])
@@ -63,7 +68,9 @@ MAX_FINDINGS = 1000
 """Findings that are kept; a log with more is condemned by these."""
 
 
-_STANDS_WITH_ITS_RUN = (Contributed, SumFormed, CountsChecked)
+_JOIN_STEPS = (SetBlinded, RowsEncrypted, RowsHandedOver, SumsReturned)
+
+_STANDS_WITH_ITS_RUN = (Contributed, SumFormed, CountsChecked, *_JOIN_STEPS)
 
 
 @dataclasses.dataclass(slots=True)
@@ -101,9 +108,11 @@ class _RunDraft:
     user: str
     participants: tuple[str, ...]
     rounds: int
+    join: bool
     receipts: list[ReceiptAccount] = dataclasses.field(default_factory=list)
     contributions: list[ContributionAccount] = dataclasses.field(default_factory=list)
     sums: list[SumAccount] = dataclasses.field(default_factory=list)
+    erased: ReceiptAccount | None = None
     verdict: Act | None = None
     held: str = ""
     cleared: set[str] = dataclasses.field(default_factory=set)
@@ -131,7 +140,7 @@ class Account:
 
     def note(self, entry: int, step: Step, actor: str, role: Role) -> None:
         """Take the step that ``actor`` has signed as this entry."""
-        time: int = step.ended if isinstance(step, StagingDestroyed) else step.time
+        time: int = step.ended if isinstance(step, StagingDestroyed | RowsErased) else step.time
         self.started = self.started or time
         self.last = time
         self._roles.setdefault(actor, role.name.lower())
@@ -193,6 +202,8 @@ class Account:
                 reason=draft.reason,
                 result=draft.result,
                 cosigned_size=draft.cosigned_size,
+                join=draft.join,
+                erased=draft.erased,
             )
 
     def metering(self) -> Iterator[Metering]:
@@ -213,21 +224,31 @@ class Account:
                 self._file_authorisation(step, act)
             case RunOrdered():
                 self._file_order(step, act)
+            case LogFrozen():
+                for run in tuple(self._open):
+                    self._end(run, "failed", dataclasses.replace(act, reason="log_frozen"))
+            case _:
+                self._file_run(step, act)
+
+    def _file_run(self, step: Step, act: Act) -> None:
+        match step:
             case StagingDestroyed():
                 self._file_receipt(step, act)
             case Contributed() | SumFormed() | CountsChecked():
                 self._file_part(step, act)
+            case SetBlinded() | RowsEncrypted() | RowsHandedOver() | SumsReturned():
+                if step.run not in self._runs:
+                    self._find(act.entry, "a step of a run that was not ordered", "R-11")
+            case RowsErased():
+                self._file_erasure(step, act)
             case ResultHeld() | ResultExamined():
                 self._file_examination(step, act)
             case ResultReleased():
                 self._file_release(step, act)
             case RunFailed():
                 self._end(step.run, "failed", act)
-            case MemberList() | KeysRotated():
-                pass
-            case LogFrozen():
-                for run in tuple(self._open):
-                    self._end(run, "failed", dataclasses.replace(act, reason="log_frozen"))
+            case _:
+                pass  # of members and scenarios
 
     def _file_decision(
         self, step: ScenarioReviewed | ScenarioSealed | ScenarioRevoked, act: Act
@@ -301,6 +322,7 @@ class Account:
             user=step.user,
             participants=_shared(step.participants),
             rounds=step.rounds,
+            join=bool(step.pairs),
         )
         self._open[step.run] = None
         self._count(step.user, ordered=1)
@@ -340,6 +362,34 @@ class Account:
                 receipt.failed
             )
             self._find(act.entry, message, "R-2", Severity.NOTICE)
+            if run.outcome == "open":
+                self._end(step.run, "failed", dataclasses.replace(act, reason="deletion_failed"))
+
+    def _file_erasure(self, step: RowsErased, act: Act) -> None:
+        run = self._runs.get(step.run)
+        if run is None or not run.join:
+            self._find(act.entry, "a receipt for a join that was not ordered", "R-14")
+            return
+        if run.erased is not None:
+            self._find(act.entry, f"a second receipt of {act.party} for one join", "R-14")
+        run.erased = ReceiptAccount(
+            entry=act.entry,
+            run=run.run,
+            holder=_shared(act.party),
+            staging="",
+            method="encrypted_rows",
+            outcome=_code(step.outcome),
+            passed=_codes(step.passed),
+            failed=_codes(step.failed),
+            not_covered=_codes(step.not_covered),
+            started=step.started,
+            ended=step.ended,
+        )
+        if step.outcome is Outcome.FAILED:
+            message = f"{act.party} reports that encrypted rows could not be erased: " + ", ".join(
+                run.erased.failed
+            )
+            self._find(act.entry, message, "R-14", Severity.NOTICE)
             if run.outcome == "open":
                 self._end(step.run, "failed", dataclasses.replace(act, reason="deletion_failed"))
 
@@ -404,6 +454,8 @@ class Account:
             elif any(one.outcome == "failed" for one in receipts):
                 message = f"released though {name} could not destroy its rows"
                 self._find(act.entry, message, "R-6")
+        if run.join and (run.erased is None or run.erased.outcome == "failed"):
+            self._find(act.entry, "released without the coordinator's deletion receipt", "R-6")
         if run.verdict is None:
             self._find(act.entry, "released though its counts were not checked", "R-6")
         rounds = {"counts", "values"} if run.rounds == 2 else {"counts"}
@@ -472,7 +524,12 @@ class Account:
             case ScenarioRevoked():
                 return f"{actor} revokes its approval of {scenario}: {_words([step.reason])}."
             case RunOrdered():
-                return f"{actor} orders run {run} of scenario {scenario}."
+                what = f"run {run} of scenario {scenario}"
+                return f"{actor} orders {what}{', over a join' if step.pairs else ''}."
+            case RowsErased(outcome=Outcome.FAILED):
+                return f"{actor} reports for run {run} that encrypted rows could not be erased."
+            case RowsErased():
+                return f"{actor} has erased the encrypted rows of run {run}."
             case StagingDestroyed(outcome=Outcome.FAILED):
                 return f"{actor} reports for run {run} that rows could not be destroyed."
             case ResultHeld():

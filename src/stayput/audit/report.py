@@ -111,7 +111,8 @@ class Act:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ReceiptAccount:
-    """One deletion receipt: what a holder's node attests about one staging.
+    """One deletion receipt: what a holder's node attests about one staging, or the coordinator
+    about the encrypted rows of a join (``method`` is ``encrypted_rows``, ``staging`` empty).
 
     ``outcome`` is ``destroyed`` or ``failed``; ``passed``, ``failed`` and ``not_covered`` are codes
     in lower case.
@@ -163,7 +164,8 @@ class RunAccount:
     ``outcome`` is ``released``, ``failed`` or ``open``; ``reason`` is a code when it failed;
     ``ended`` is the act that ended it.  ``result`` is the digest of the released document, which
     carries a nonce; ``cosigned_size`` the size of the checkpoint in which the release is proven and
-    that every participating holder has cosigned with both keys, 0 when there is none.
+    that every participating holder has cosigned with both keys, 0 when there is none.  ``erased``
+    is the coordinator's receipt of a run over a join (``join``).
     """
 
     run: str
@@ -181,6 +183,8 @@ class RunAccount:
     reason: str = ""
     result: str = ""
     cosigned_size: int = 0
+    join: bool = False
+    erased: ReceiptAccount | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -246,12 +250,9 @@ class AuditReport:
     @property
     def receipts(self) -> tuple[ReceiptAccount, ...]:
         """Every deletion receipt, in the order of the log."""
-        return tuple(
-            sorted(
-                (receipt for run in self.runs for receipt in run.receipts),
-                key=lambda receipt: receipt.entry,
-            )
-        )
+        found = [receipt for run in self.runs for receipt in run.receipts]
+        found += [run.erased for run in self.runs if run.erased is not None]
+        return tuple(sorted(found, key=lambda receipt: receipt.entry))
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values: objects by field name, enums by value."""

@@ -681,7 +681,7 @@ class ScenarioRevoked(_message.Message):
     def __init__(self, scenario: _Optional[bytes] = ..., holder: _Optional[str] = ..., reason: _Optional[_Union[RefusalReason, str]] = ..., time: _Optional[int] = ...) -> None: ...
 
 class RunOrdered(_message.Message):
-    __slots__ = ("run", "scenario", "user", "order", "participants", "rounds", "time")
+    __slots__ = ("run", "scenario", "user", "order", "participants", "rounds", "time", "pairs")
     RUN_FIELD_NUMBER: _ClassVar[int]
     SCENARIO_FIELD_NUMBER: _ClassVar[int]
     USER_FIELD_NUMBER: _ClassVar[int]
@@ -689,6 +689,7 @@ class RunOrdered(_message.Message):
     PARTICIPANTS_FIELD_NUMBER: _ClassVar[int]
     ROUNDS_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
+    PAIRS_FIELD_NUMBER: _ClassVar[int]
     run: bytes
     scenario: bytes
     user: str
@@ -696,7 +697,92 @@ class RunOrdered(_message.Message):
     participants: _containers.RepeatedScalarFieldContainer[str]
     rounds: int
     time: int
-    def __init__(self, run: _Optional[bytes] = ..., scenario: _Optional[bytes] = ..., user: _Optional[str] = ..., order: _Optional[bytes] = ..., participants: _Optional[_Iterable[str]] = ..., rounds: _Optional[int] = ..., time: _Optional[int] = ...) -> None: ...
+    pairs: _containers.RepeatedCompositeFieldContainer[JoinPair]
+    def __init__(self, run: _Optional[bytes] = ..., scenario: _Optional[bytes] = ..., user: _Optional[str] = ..., order: _Optional[bytes] = ..., participants: _Optional[_Iterable[str]] = ..., rounds: _Optional[int] = ..., time: _Optional[int] = ..., pairs: _Optional[_Iterable[_Union[JoinPair, _Mapping]]] = ...) -> None: ...
+
+class JoinPair(_message.Message):
+    __slots__ = ("combiner", "owner")
+    COMBINER_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    combiner: str
+    owner: str
+    def __init__(self, combiner: _Optional[str] = ..., owner: _Optional[str] = ...) -> None: ...
+
+class SetBlinded(_message.Message):
+    __slots__ = ("run", "holder", "owner", "place", "set", "time")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    SET_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    run: bytes
+    holder: str
+    owner: str
+    place: int
+    set: bytes
+    time: int
+    def __init__(self, run: _Optional[bytes] = ..., holder: _Optional[str] = ..., owner: _Optional[str] = ..., place: _Optional[int] = ..., set: _Optional[bytes] = ..., time: _Optional[int] = ...) -> None: ...
+
+class RowsEncrypted(_message.Message):
+    __slots__ = ("run", "holder", "pair", "modulus", "rows", "time")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    PAIR_FIELD_NUMBER: _ClassVar[int]
+    MODULUS_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    run: bytes
+    holder: str
+    pair: int
+    modulus: bytes
+    rows: bytes
+    time: int
+    def __init__(self, run: _Optional[bytes] = ..., holder: _Optional[str] = ..., pair: _Optional[int] = ..., modulus: _Optional[bytes] = ..., rows: _Optional[bytes] = ..., time: _Optional[int] = ...) -> None: ...
+
+class RowsHandedOver(_message.Message):
+    __slots__ = ("run", "handed", "time")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    HANDED_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    run: bytes
+    handed: _containers.RepeatedScalarFieldContainer[bytes]
+    time: int
+    def __init__(self, run: _Optional[bytes] = ..., handed: _Optional[_Iterable[bytes]] = ..., time: _Optional[int] = ...) -> None: ...
+
+class SumsReturned(_message.Message):
+    __slots__ = ("run", "holder", "pair", "sums", "time")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    PAIR_FIELD_NUMBER: _ClassVar[int]
+    SUMS_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    run: bytes
+    holder: str
+    pair: int
+    sums: bytes
+    time: int
+    def __init__(self, run: _Optional[bytes] = ..., holder: _Optional[str] = ..., pair: _Optional[int] = ..., sums: _Optional[bytes] = ..., time: _Optional[int] = ...) -> None: ...
+
+class RowsErased(_message.Message):
+    __slots__ = ("run", "scenario", "outcome", "passed", "failed", "not_covered", "started", "ended")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    SCENARIO_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    PASSED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    NOT_COVERED_FIELD_NUMBER: _ClassVar[int]
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    run: bytes
+    scenario: bytes
+    outcome: Outcome
+    passed: _containers.RepeatedScalarFieldContainer[DeletionCheck]
+    failed: _containers.RepeatedScalarFieldContainer[DeletionCheck]
+    not_covered: _containers.RepeatedScalarFieldContainer[NotCovered]
+    started: int
+    ended: int
+    def __init__(self, run: _Optional[bytes] = ..., scenario: _Optional[bytes] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., passed: _Optional[_Iterable[_Union[DeletionCheck, str]]] = ..., failed: _Optional[_Iterable[_Union[DeletionCheck, str]]] = ..., not_covered: _Optional[_Iterable[_Union[NotCovered, str]]] = ..., started: _Optional[int] = ..., ended: _Optional[int] = ...) -> None: ...
 
 class StagingDestroyed(_message.Message):
     __slots__ = ("run", "scenario", "holder", "staging", "method", "outcome", "passed", "failed", "not_covered", "started", "ended")

@@ -48,6 +48,7 @@ from stayput.crypto.ristretto import (
 )
 from stayput.errors import InvalidInput, PermissionDenied, RuleViolation, VerificationError
 from stayput.vertical.plan import Joined
+from stayput.vertical.way import way_of
 
 _TAG = b"stayput/v1/join"
 
@@ -78,18 +79,6 @@ class BlindedSet:
         )
         head = self.run + len(self.raised_by).to_bytes(4, "big") + names
         return documents.digest_bytes("stayput.v1.BlindedSet", head + self.points)
-
-
-def way_of(owner: str, holders: Sequence[str]) -> tuple[str, ...]:
-    """Who raises a set, in order (J-3): owner, those after it by name, those before, owner.
-
-    Of two holders the owner does not come back: the other is all that is left, and sees no second
-    set at the end of its way.
-    """
-    names = sorted(holders)
-    start = names.index(owner)
-    way = (*names[start:], *names[:start])
-    return way if len(way) == 2 else (*way, owner)
 
 
 class Blinding:

@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from stayput.crypto.ristretto import parse_points
 from stayput.errors import RuleViolation, VerificationError
-from stayput.vertical.blinding import BlindedSet, way_of
+from stayput.vertical.blinding import BlindedSet
+from stayput.vertical.way import way_of
 
 UNMATCHED = -1
 
