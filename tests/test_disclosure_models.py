@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stayput.disclosure import Reason
 from stayput.disclosure.models import (
     ModelColumn,
-    ModelReason,
     Problem,
     check_categories,
     check_model,
@@ -60,7 +60,7 @@ def test_a_decent_model_passes() -> None:
 @pytest.mark.parametrize(("ones", "fails"), [(0, 1), (1, 1), (9, 1), (10, 0), (80, 0), (81, 1)])
 def test_a_column_of_few_ones_or_zeros(ones: int, fails: bool) -> None:
     found = problems((ONE, AGE, MALE), ([1] * 90, some(90), marked(90, ones)), some(90))
-    assert (Problem(ModelReason.SMALL_CATEGORY, "sex=m") in found) is bool(fails)
+    assert (Problem(Reason.SMALL_CATEGORY, "sex=m") in found) is bool(fails)
     assert bool(found) is bool(fails)
 
 
@@ -68,9 +68,7 @@ def test_the_level_without_a_column_may_not_be_one_person() -> None:
     """Both columns have enough ones and zeros, and the constant is the income of one person."""
     south, west = marked(91, 45), [0] * 45 + [1] * 45 + [0]
     design, income = ([1] * 91, south, west), some(91)
-    assert problems((ONE, SOUTH, WEST), design, income) == {
-        Problem(ModelReason.SMALL_REFERENCE, "side")
-    }
+    assert problems((ONE, SOUTH, WEST), design, income) == {Problem(Reason.SMALL_REFERENCE, "side")}
     found, *_ = np.linalg.lstsq(np.array(design).T, np.array(income), rcond=None)
     assert round(found[0]) == income[-1]
 
@@ -81,18 +79,16 @@ def test_two_values_that_nobody_declared(low: int) -> None:
     for ones in (1, 20):
         age = [low + mark for mark in marked(60, ones)]
         found = problems((ONE, AGE), ([1] * 60, age), some(60))
-        assert (found == {Problem(ModelReason.SMALL_VALUE, "age")}) is (ones == 1)
+        assert (found == {Problem(Reason.SMALL_VALUE, "age")}) is (ones == 1)
     rent = [5_000 * mark for mark in marked(60, 59)]  # at both declared bounds
     found = problems((ONE, RENT), ([1] * 60, rent), some(60))
-    assert found == {Problem(ModelReason.SMALL_VALUE, "rent")}
+    assert found == {Problem(Reason.SMALL_VALUE, "rent")}
 
 
 def test_a_target_that_is_one_for_one_person() -> None:
     """XᵀX times the coefficients would be that person's predictors."""
     age, target = some(60), marked(60, 1)
-    assert problems((ONE, AGE), ([1] * 60, age), target) == {
-        Problem(ModelReason.SMALL_VALUE, "income")
-    }
+    assert problems((ONE, AGE), ([1] * 60, age), target) == {Problem(Reason.SMALL_VALUE, "income")}
     design = np.array([[1] * 60, age])
     found, *_ = np.linalg.lstsq(design.T, np.array(target), rcond=None)
     assert round((design @ design.T @ found)[1]) == age[0]
@@ -102,14 +98,14 @@ def test_a_target_that_is_one_for_one_person() -> None:
     ("people", "parameters", "reasons"),
     [
         (11, 1, set()),
-        (10, 1, {ModelReason.FEW_FREEDOM}),
-        (9, 1, {ModelReason.FEW_PEOPLE, ModelReason.FEW_FREEDOM}),
-        (30, 10, {ModelReason.MANY_PARAMETERS}),
+        (10, 1, {Reason.FEW_FREEDOM}),
+        (9, 1, {Reason.FEW_ROWS, Reason.FEW_FREEDOM}),
+        (30, 10, {Reason.MANY_PARAMETERS}),
         (31, 10, set()),
-        (0, 1, {ModelReason.FEW_PEOPLE, ModelReason.FEW_FREEDOM, ModelReason.MANY_PARAMETERS}),
+        (0, 1, {Reason.FEW_ROWS, Reason.FEW_FREEDOM, Reason.MANY_PARAMETERS}),
     ],
 )
-def test_people_for_each_parameter(people: int, parameters: int, reasons: set[ModelReason]) -> None:
+def test_people_for_each_parameter(people: int, parameters: int, reasons: set[Reason]) -> None:
     columns = [dataclasses.replace(AGE, name=f"age{i}") for i in range(parameters)]
     assert {p.reason for p in check_categories(columns, people, [], POLICY)} == reasons
 
@@ -119,11 +115,9 @@ def test_columns_that_follow_from_others_and_perfect_fits() -> None:
     both = [a + 2 * r for a, r in zip(age, rent, strict=True)]
     double = dataclasses.replace(RENT, name="both")
     design = ([1] * 60, age, rent, both)
-    assert problems((ONE, AGE, RENT, double), design, some(60)) == {
-        Problem(ModelReason.FOLLOWS, "both")
-    }
+    assert problems((ONE, AGE, RENT, double), design, some(60)) == {Problem(Reason.FOLLOWS, "both")}
     assert problems((ONE, AGE, RENT), design[:3], [b - 7 for b in both]) == {
-        Problem(ModelReason.PERFECT_FIT)
+        Problem(Reason.PERFECT_FIT)
     }
 
 
@@ -141,8 +135,8 @@ def test_a_column_follows_exactly_when_the_rank_says_so(data: st.DataObject) -> 
     ranks = [np.linalg.matrix_rank(people[:, :i]) for i in range(columns + 1)]
     for i, column in enumerate(design):
         follows = ranks[i + 1] == ranks[i]
-        assert (Problem(ModelReason.FOLLOWS, column.name) in found) is bool(follows)
-    assert (Problem(ModelReason.PERFECT_FIT) in found) is bool(ranks[-1] == ranks[-2])
+        assert (Problem(Reason.FOLLOWS, column.name) in found) is bool(follows)
+    assert (Problem(Reason.PERFECT_FIT) in found) is bool(ranks[-1] == ranks[-2])
 
 
 def test_sums_that_no_people_can_have() -> None:

@@ -35,12 +35,7 @@ from stayput.disclosure import (
     OpenedOverlap,
     Reason,
     Reasons,
-    check_counts,
-    check_values,
-    doubts,
     passes,
-    verify_counts,
-    verify_values,
     withhold_isolating,
 )
 from stayput.disclosure.isolating import Judged, Pair, isolating
@@ -55,16 +50,15 @@ from stayput.errors import (
     RuleViolation,
     VerificationError,
 )
-from stayput.finishing import finish
 from stayput.identity import Identity
 from stayput.link import CoordinatorLink
-from stayput.padding import padded, unpadded, widths
+from stayput.padding import padded, unpadded
 from stayput.plans import (
     Earlier,
+    Planned,
     RunPlan,
+    bound_plan,
     counts_context,
-    split_counts,
-    split_values,
     values_context,
 )
 from stayput.release import (
@@ -181,10 +175,11 @@ class Checker:
         if verdict is None or step is None:
             scenario, order, plan = fetch_plan(self._link, self.replica, run)
             opened = self._open_counts(run, plan)
-            reasons = check_counts(plan.bound.plan, opened, scenario.output)
-            reasons = self._beside_others(plan, opened, reasons)
+            reasons = plan.check_counts(opened)
+            if isinstance(plan, RunPlan):  # over joins there is nothing to compare (docs/caveats)
+                reasons = self._beside_others(plan, opened, reasons)
             reasons, answer = self._beside_earlier(scenario, order, plan, opened, reasons)
-            document = cell_verdict(run, passes(reasons), self._random(32))
+            document = cell_verdict(run, plan.passes(reasons), self._random(32))
             checked = CountsChecked(
                 run, self._identity.name, documents.digest(document), self._clock()
             )
@@ -273,7 +268,7 @@ class Checker:
         self,
         scenario: Scenario,
         order: RunOrder,
-        plan: RunPlan,
+        plan: Planned,
         opened: OpenedCounts,
         reasons: Reasons,
     ) -> tuple[Reasons, bytes]:
@@ -291,11 +286,12 @@ class Checker:
             ):
                 kept = self._journal.find("answer", run)
                 if kept is not None:
-                    earlier.append(tables.recall(kept, scenario))
+                    earlier.append(tables.recall(kept, lambda o: bound_plan(scenario, o)))
 
         def answer(found: Reasons) -> tables.Answer:
-            kept = passes(found)[:, : len(plan.bound.plan.counts)].tolist()
-            return tables.Answer(plan.bound, opened.counts, kept)
+            wide = len(plan.bound.plan.counts)  # a model's other counts are not released
+            counts = [row[:wide] for row in opened.counts]
+            return tables.Answer(plan.bound, counts, plan.passes(found)[:, :wide].tolist())
 
         least = scenario.output.min_count
         reasons = tables.withhold_derivable(answer(reasons), earlier, reasons, least)
@@ -308,14 +304,13 @@ class Checker:
             NotFound: it was not judged here.
         """
         _, _, plan = fetch_plan(self._link, self.replica, run)
-        return recall_reasons(plan.bound.plan, self._journal.get("reasons", run))
+        return recall_reasons(self._journal.get("reasons", run), len(plan.reason_places))
 
-    def _open_counts(self, run: bytes, plan: RunPlan) -> OpenedCounts:
+    def _open_counts(self, run: bytes, plan: Planned) -> OpenedCounts:
         """Counts of a run, opened once; again after a restart, since they are never on disk."""
         if run not in self._counts:
             opened = self._open(run, Round.COUNTS, counts_context(plan))
-            counts = split_counts(plan, opened)
-            self._counts[run] = verify_counts(plan.bound.plan, counts, len(plan.participants))
+            self._counts[run] = plan.open_counts(opened)
         return self._counts[run]
 
     def _open(self, run: bytes, round: Round, context: Context) -> tuple[int, ...]:
@@ -374,19 +369,13 @@ class Checker:
         """The commitment to the result, its padded bytes, and what is doubtful in it."""
         scenario, order, plan = fetch_plan(self._link, self.replica, run)
         verdict = documents.parse(CellVerdict, self._journal.get("verdict", run))
-        kept = verdict.matrix()
-        counts = self._open_counts(run, plan).counts
+        opened = self._open_counts(run, plan)
+        sums: tuple[int, ...] = ()
         if plan.rounds == 2:
-            opened = self._open(run, Round.VALUES, values_context(plan, verdict))
-            values = split_values(plan, kept, opened)
-        else:
-            values = [[] for _ in counts]
-        verify_values(plan.bound.plan, counts, values)
-        late = check_values(plan.bound.plan, counts, values, scenario.output)
-        kept &= passes(late)
-        first = self._journal.find("reasons", run) or bytes(late.size)
-        merged = bytes(a or b for a, b in zip(first, late.tobytes(), strict=True))
-        self._journal.replace({("reasons", run): merged})
+            sums = self._open(run, Round.VALUES, values_context(plan, verdict))
+        first = self._journal.get("reasons", run)
+        finished = plan.finish(opened, sums, verdict.matrix(), first)
+        self._journal.replace({("reasons", run): finished.reasons})
         result = CheckedResult(
             run=run,
             scenario=scenario.digest,
@@ -394,21 +383,12 @@ class Checker:
             arguments=order.arguments,
             min_count=scenario.output.min_count,
             min_holders=scenario.output.min_holders,
-            table=finish(
-                plan.bound.plan, counts, values, kept.tolist(), rounding=scenario.output.rounding
-            ),
+            table=finished.table,
             salt=self._random(32),
             compared=plan.comparing,
         )
-        encoded = padded(documents.encode(result), result.table, widths(plan.bound.plan))
-        found = doubts(
-            plan.bound.plan,
-            counts,
-            kept,
-            recall_reasons(plan.bound.plan, merged),
-            scenario.output,
-        )
-        return documents.digest(result), encoded, found
+        encoded = padded(documents.encode(result), result.table, plan.widths)
+        return documents.digest(result), encoded, finished.doubts
 
     def _seal(self, run: bytes, encoded: bytes) -> tuple[bytes, bytes]:
         """The result, sealed to the data user, and the step that releases it."""

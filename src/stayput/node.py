@@ -52,6 +52,7 @@ from stayput.errors import (
     VerificationError,
 )
 from stayput.identity import Identity
+from stayput.join_plans import JoinRunPlan
 from stayput.link import CoordinatorLink
 from stayput.partials import assemble, parse_partial
 from stayput.plans import (
@@ -287,9 +288,12 @@ class Node:
     def _verify_run(self, run: bytes) -> tuple[Scenario, RunOrder, RunPlan]:
         self._verify_consent(self.replica.session.runs[run].ordered.scenario)
         try:
-            return fetch_plan(self._link, self.replica, run)
+            scenario, order, plan = fetch_plan(self._link, self.replica, run)
         except (DocumentError, VerificationError, InvalidInput, RuleViolation, NotFound) as error:
             raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
+        if isinstance(plan, JoinRunPlan):
+            raise _Refused(FailureReason.HOLDER_REFUSED, "this node does not run joins", "")
+        return scenario, order, plan
 
     def _verify_consent(self, scenario: bytes) -> None:
         """This holder approves of it, now: asked before computing, and again before sending."""

@@ -1,7 +1,8 @@
 """What a run computes: the plan that node and checker derive, each by itself, from sealed text.
 
 Nobody sends a plan: from scenario and order everybody gets the same one, and the encryption context
-of each round binds it.  The vectors of the two rounds are laid out here:
+of each round binds it.  What all plans have in common is :class:`Planned`; of runs over joins it is
+:mod:`stayput.join_plans`.  The vectors of the two rounds over a table that every holder has:
 
 * counts: first all counts, cell by cell; then, cell by cell, for each count and for each rest (the
   rows that a narrowed count leaves out of a larger one) whether this holder has any such row (0 or
@@ -30,23 +31,99 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
 from stayput import documents
 from stayput.differencing.overlap import Incomparable, Overlap, merged
-from stayput.disclosure import OpenedCounts, OpenedOverlap, dominated
+from stayput.disclosure import (
+    OpenedCounts,
+    OpenedOverlap,
+    Reasons,
+    check_counts,
+    dominated,
+    passes,
+    verify_counts,
+)
 from stayput.encryption import Context
 from stayput.errors import InvalidInput, RuleViolation
+from stayput.finishing import verify_table
+from stayput.join_plans import Asked, JoinRunPlan, ask_join, bound_model, join_run_plan
+from stayput.judging import Finished, finish_statement, measure_names
 from stayput.membership import Members
+from stayput.padding import widths
 from stayput.partials import LocalPartial
 from stayput.release import CellVerdict, Passes, RunOrder
-from stayput.scenario import OutputPolicy, Scenario, Statement, TableContract
-from stayput.sql import BoundPlan, Plan, bind, plan
-from stayput.steps import Round, RunOrdered
+from stayput.scenario import Model, OutputPolicy, Scenario, Statement, TableContract
+from stayput.sql import BoundPlan, bind, plan
+from stayput.steps import JoinPair, Round, RunOrdered
+from stayput.table import ResultTable
 
 MAX_COMPARED = 100_000
 """Numbers of round one about earlier answers; an answer that would need more is refused."""
+
+
+class Planned(Protocol):
+    """What parties need of the plan of a run, whatever it is over.
+
+    ``bound`` is the statement with its arguments; of a model, the count of everybody that it is
+    about.  ``comparing`` counts the numbers of round one about earlier answers.
+    """
+
+    @property
+    def run(self) -> bytes: ...
+    @property
+    def scenario(self) -> bytes: ...
+    @property
+    def policy(self) -> OutputPolicy: ...
+    @property
+    def bound(self) -> BoundPlan: ...
+    @property
+    def participants(self) -> tuple[str, ...]: ...
+    @property
+    def checker_key(self) -> bytes: ...
+    @property
+    def order(self) -> bytes: ...
+    @property
+    def salt(self) -> bytes: ...
+    @property
+    def proven(self) -> bool: ...
+    @property
+    def rounds(self) -> int: ...
+    @property
+    def comparing(self) -> int: ...
+
+    def counts_shape(self, comparing: int | None = None) -> tuple[int, int]:
+        """Width and number of the numbers of round one."""
+
+    def values_shape(self, kept: Passes) -> tuple[int, int]:
+        """Width and number of the numbers of round two, by the verdict."""
+
+    def open_counts(self, sums: Sequence[int]) -> OpenedCounts:
+        """The opened sums of round one. Raises VerificationError: impossible ones (C-3)."""
+
+    def check_counts(self, opened: OpenedCounts) -> Reasons:
+        """Why what was asked is withheld."""
+
+    def passes(self, reasons: Reasons) -> Passes:
+        """The bits that leave the checker, cells × measures."""
+
+    def finish(
+        self, opened: OpenedCounts, sums: Sequence[int], kept: Passes, reasons: bytes
+    ) -> Finished:
+        """The result, from both rounds and the verdict. Raises as :meth:`open_counts`."""
+
+    @property
+    def reason_places(self) -> tuple[str, ...]:
+        """What the reasons of a cell are about, in order, in words."""
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Of each column of the result, characters of the longest possible number."""
+
+    def verify_table(self, table: ResultTable) -> ResultTable:
+        """A table that this can have; returns it. Raises VerificationError."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,22 +139,22 @@ class Earlier:
 
 
 def earlier_answer(scenario: Scenario, order: RunOrder) -> Earlier:
-    """What is compared of an earlier run. Raises as :func:`plan_run`."""
-    planned = plan(
-        _statement(scenario, order), scenario.tables, len(scenario.holders), scenario.output
-    )
+    """What is compared of an earlier run.
+
+    Raises:
+        InvalidInput: it is over a join; and as :func:`plan_run`.
+    """
+    bound = bound_plan(scenario, order)
+    if bound.plan.joined:
+        raise InvalidInput("an answer over a join is compared with no other")
     return Earlier(
         run=order.run,
         scenario=scenario.digest,
-        contract=_contract(scenario, planned),
+        contract=scenario.table(bound.plan.table),
         least=scenario.output.min_difference,
         min_holders=scenario.output.min_holders,
-        bound=bind(planned, order.parameters()),
+        bound=bound,
     )
-
-
-def _contract(scenario: Scenario, planned: Plan) -> TableContract:
-    return scenario.table(planned.joined[0] if planned.joined else planned.table)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,15 +208,118 @@ class RunPlan:
         names = set(self.bound.plan.columns)
         return tuple(sorted(names.union(*(other.overlap.columns for other in self.compared))))
 
+    def counts_shape(self, comparing: int | None = None) -> tuple[int, int]:
+        """Width and number of the numbers of round one.
 
-def _statement(scenario: Scenario, order: RunOrder) -> Statement:
-    try:
-        return scenario.statement(order.statement)
-    except KeyError:
+        Args:
+            comparing: how many are about earlier answers, for who does not know these.
+        """
+        planned = self.bound.plan
+        compared = self.comparing if comparing is None else comparing
+        return planned.count_width, planned.cells * planned.round_one + compared
+
+    def values_shape(self, kept: Passes) -> tuple[int, int]:
+        """Width and number of the numbers of round two.
+
+        Raises:
+            InvalidInput: the verdict is of another shape.
+        """
+        return self.bound.plan.value_width, int(_surviving(self, kept).sum())
+
+    def open_counts(self, sums: Sequence[int]) -> OpenedCounts:
+        """The opened sums of round one. Raises VerificationError: impossible ones (C-3)."""
+        return verify_counts(self.bound.plan, split_counts(self, sums), len(self.participants))
+
+    def check_counts(self, opened: OpenedCounts) -> Reasons:
+        """Why each measure of each cell is withheld."""
+        return check_counts(self.bound.plan, opened, self.policy)
+
+    def passes(self, reasons: Reasons) -> Passes:
+        """The bits that leave the checker."""
+        return passes(reasons)
+
+    def finish(
+        self, opened: OpenedCounts, sums: Sequence[int], kept: Passes, reasons: bytes
+    ) -> Finished:
+        """The result, from both rounds and the verdict. Raises as :meth:`open_counts`."""
+        planned = self.bound.plan
+        values: list[list[int | None]] = [[] for _ in opened.counts]
+        if planned.rounds == 2:
+            values = split_values(self, kept, sums)
+        return finish_statement(planned, opened.counts, values, kept, reasons, self.policy)
+
+    @property
+    def reason_places(self) -> tuple[str, ...]:
+        """Each measure as SQL."""
+        return measure_names(self.bound.plan)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Of each column of the result, characters of the longest possible number."""
+        return widths(self.bound.plan)
+
+    def verify_table(self, table: ResultTable) -> ResultTable:
+        """A table that the statement can have; returns it. Raises VerificationError."""
+        return verify_table(self.bound.plan, table)
+
+
+def find_question(scenario: Scenario, name: str) -> Statement | Model:
+    """The statement or model of this name.
+
+    Raises:
+        InvalidInput: the scenario has none.
+    """
+    named: dict[str, Statement | Model] = {s.name: s for s in scenario.statements}
+    named.update((model.name, model) for model in scenario.models)
+    if name not in named:
         raise InvalidInput(
-            f"the scenario has no statement {order.statement!r}",
-            hint="it has: " + ", ".join(s.name for s in scenario.statements),
-        ) from None
+            f"the scenario has no statement or model {name!r}",
+            hint="it has: " + ", ".join(named),
+        )
+    return named[name]
+
+
+def bound_plan(scenario: Scenario, order: RunOrder) -> BoundPlan:
+    """The statement of an order with its arguments; of a model, the count of its people.
+
+    Raises:
+        InvalidInput: statement or arguments are outside what was sealed.
+    """
+    asked = find_question(scenario, order.statement)
+    if isinstance(asked, Model):
+        if order.arguments:
+            raise InvalidInput(f"{asked.name} is a model, which has no parameters")
+        return bound_model(scenario, asked)
+    planned = plan(asked, scenario.tables, len(scenario.holders), scenario.output)
+    return bind(planned, order.parameters())
+
+
+@dataclasses.dataclass(frozen=True)
+class Terms:
+    """What the step that orders a run says about it, as it follows from the sealed text (R-1)."""
+
+    participants: tuple[str, ...]
+    rounds: int
+    pairs: tuple[JoinPair, ...] = ()
+
+
+def order_terms(scenario: Scenario, order: RunOrder) -> Terms:
+    """What a step that orders this has to say. Raises as :func:`bound_plan`."""
+    bound = bound_plan(scenario, order)
+    if not bound.plan.joined:
+        return Terms(tuple(sorted(scenario.holders)), bound.plan.rounds)
+    asked = ask_join(scenario, bound, _model(scenario, order))
+    return Terms(asked.participants, asked.rounds, _pairs(asked))
+
+
+def _model(scenario: Scenario, order: RunOrder) -> Model | None:
+    asked = find_question(scenario, order.statement)
+    return asked if isinstance(asked, Model) else None
+
+
+def _pairs(asked: Asked) -> tuple[JoinPair, ...]:
+    names = asked.join.holders
+    return tuple(JoinPair(names[pair.combiner], names[pair.owner]) for pair in asked.join.pairs)
 
 
 def plan_run(
@@ -150,7 +330,7 @@ def plan_run(
     earlier: Sequence[Earlier] = (),
     *,
     strangers: bool = False,
-) -> RunPlan:
+) -> RunPlan | JoinRunPlan:
     """The plan of an ordered run (clause N-3).
 
     Args:
@@ -162,23 +342,33 @@ def plan_run(
             cannot be compared with it.
         RuleViolation: the step in the log does not fit the plan.
     """
-    statement = _statement(scenario, order)
-    planned = plan(statement, scenario.tables, len(scenario.holders), scenario.output)
-    if ordered.rounds != planned.rounds:
-        raise RuleViolation("the order names another number of rounds", clause="N-3")
+    bound = bound_plan(scenario, order)
+    checker_key = members.checker_key(scenario.checker).key_id
+    if bound.plan.joined:
+        asked = ask_join(scenario, bound, _model(scenario, order))
+        _verify_terms(Terms(asked.participants, asked.rounds, _pairs(asked)), ordered)
+        return join_run_plan(scenario, order, asked, checker_key)
+    _verify_terms(Terms(tuple(sorted(scenario.holders)), bound.plan.rounds), ordered)
     run = RunPlan(
         run=order.run,
         scenario=scenario.digest,
-        contract=_contract(scenario, planned),
+        contract=scenario.table(bound.plan.table),
         policy=scenario.output,
-        bound=bind(planned, order.parameters()),
+        bound=bound,
         participants=ordered.participants,
-        checker_key=members.checker_key(scenario.checker).key_id,
+        checker_key=checker_key,
         order=documents.digest(order),
         salt=order.salt,
         proven=scenario.proven,
     )
-    return run if planned.joined else _beside(run, earlier, strangers=strangers)
+    return _beside(run, earlier, strangers=strangers)
+
+
+def _verify_terms(terms: Terms, ordered: RunOrdered) -> None:
+    if ordered.rounds != terms.rounds:
+        raise RuleViolation("the order names another number of rounds", clause="N-3")
+    if ordered.participants != terms.participants or ordered.pairs != terms.pairs:
+        raise RuleViolation("the order names other participants, or other pairs", clause="N-3")
 
 
 def _beside(run: RunPlan, earlier: Sequence[Earlier], *, strangers: bool) -> RunPlan:
@@ -187,7 +377,7 @@ def _beside(run: RunPlan, earlier: Sequence[Earlier], *, strangers: bool) -> Run
     compared, reading = [], run.contract
     for answer in earlier:
         planned = answer.bound.plan
-        if planned.joined or planned.table != run.bound.plan.table or not mine or not answer.least:
+        if planned.table != run.bound.plan.table or not mine or not answer.least:
             continue
         try:
             reading = merged(reading, answer.contract, planned.columns)
@@ -213,25 +403,23 @@ def _beside(run: RunPlan, earlier: Sequence[Earlier], *, strangers: bool) -> Run
     return found
 
 
-def counts_context(run: RunPlan, comparing: int | None = None) -> Context:
+def counts_context(run: Planned, comparing: int | None = None) -> Context:
     """What contributions of round one are bound to.
 
     Args:
         comparing: how many numbers are about earlier answers, for who does not know these.
     """
-    planned = run.bound.plan
-    compared = run.comparing if comparing is None else comparing
-    count = planned.cells * planned.round_one + compared
-    return _context(run, Round.COUNTS, planned.count_width, count)
+    return _context(run, Round.COUNTS, run.counts_shape(comparing))
 
 
-def values_context(run: RunPlan, verdict: CellVerdict) -> Context:
+def values_context(run: Planned, verdict: CellVerdict) -> Context:
     """What contributions of round two are bound to."""
-    count = int(_surviving(run, verdict.matrix()).sum())
-    return _context(run, Round.VALUES, run.bound.plan.value_width, count, documents.digest(verdict))
+    shape = run.values_shape(verdict.matrix())
+    return _context(run, Round.VALUES, shape, documents.digest(verdict))
 
 
-def _context(run: RunPlan, round: Round, width: int, count: int, verdict: bytes = b"") -> Context:
+def _context(run: Planned, round: Round, shape: tuple[int, int], verdict: bytes = b"") -> Context:
+    width, count = shape
     return Context(
         run=run.run,
         scenario=run.scenario,

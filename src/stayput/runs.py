@@ -17,9 +17,11 @@ from stayput import documents
 from stayput.crypto.cores import Progress
 from stayput.encryption import Addition, Context, EncryptedSum, digest_ciphertexts
 from stayput.errors import DocumentError, InvalidInput, SqlError, VerificationError
+from stayput.join_plans import JoinRunPlan
 from stayput.link import CoordinatorLink
 from stayput.plans import (
     Earlier,
+    Planned,
     RunPlan,
     counts_context,
     earlier_answer,
@@ -77,7 +79,7 @@ def fetch_order(link: CoordinatorLink, state: RunState) -> RunOrder:
 
 def fetch_plan(
     link: CoordinatorLink, replica: Replica, run: bytes
-) -> tuple[Scenario, RunOrder, RunPlan]:
+) -> tuple[Scenario, RunOrder, RunPlan | JoinRunPlan]:
     """Scenario, order and plan of a run (clause N-3).
 
     Raises:
@@ -121,7 +123,7 @@ def runs_beside(session: Session, run: bytes) -> tuple[list[RunState], list[RunS
 
 
 def earlier_run(link: CoordinatorLink, replica: Replica, state: RunState) -> Earlier | None:
-    """What is compared of an earlier run; None if it was nothing that nodes compute."""
+    """What is compared of an earlier run; None if nothing is (:func:`plan_earlier`)."""
     run = state.ordered.run
     if run not in replica.earlier:
         scenario = fetch_scenario(link, replica, state.ordered.scenario)
@@ -130,11 +132,12 @@ def earlier_run(link: CoordinatorLink, replica: Replica, state: RunState) -> Ear
 
 
 def plan_earlier(scenario: Scenario, order: RunOrder) -> Earlier | None:
-    """What is compared of an earlier run; None if its order is outside what was sealed."""
+    """What is compared of an earlier run; None if it was over a join, or outside what was sealed,
+    so that every node refused it."""
     try:
         return earlier_answer(scenario, order)
     except (InvalidInput, SqlError, KeyError):
-        return None  # every node refused it
+        return None
 
 
 def fetch_verdict(link: CoordinatorLink, state: RunState) -> CellVerdict:
@@ -149,7 +152,7 @@ def fetch_verdict(link: CoordinatorLink, state: RunState) -> CellVerdict:
     return verdict
 
 
-def context_of(link: CoordinatorLink, state: RunState, plan: RunPlan, round: Round) -> Context:
+def context_of(link: CoordinatorLink, state: RunState, plan: Planned, round: Round) -> Context:
     """What the parts of a round are bound to, from sealed text and verdict."""
     if round is Round.COUNTS:
         return counts_context(plan)

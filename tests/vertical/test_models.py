@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from vertical.plain import moments
 
 import stayput
-from stayput.disclosure.models import ModelReason, check_categories
+from stayput.disclosure import Reason
+from stayput.disclosure.models import check_categories
 from stayput.errors import SqlError, VerificationError
 from stayput.residents import registers
 from stayput.scenario import (
@@ -341,7 +342,7 @@ def town(people: int) -> dict[str, pa.Table]:
     return registers(people, np.random.default_rng(3))
 
 
-def judged(model: Model, rows: dict[str, pa.Table]) -> list[tuple[ModelReason, str]]:
+def judged(model: Model, rows: dict[str, pa.Table]) -> list[tuple[Reason, str]]:
     """What output checking finds, in the order in which it looks."""
     question = ask_model(model, SCENARIO.tables)
     sums = opened(model, rows=rows)
@@ -367,19 +368,19 @@ def test_the_models_of_the_city_pass() -> None:
     with_levels = dataclasses.replace(LEVELLED, references=(
         Reference("district", "Riverside"), Reference("sector", "private")))  # fmt: skip
     assert judged(with_levels, city()) == []
-    assert judged(with_levels, town(600)) == [(ModelReason.SMALL_CATEGORY, "district=Harbour")]
+    assert judged(with_levels, town(600)) == [(Reason.SMALL_CATEGORY, "district=Harbour")]
 
 
 def test_a_few_people_get_no_model() -> None:
     reasons = {reason for reason, _ in judged(DEPOSITS, town(15))}
-    assert ModelReason.FEW_FREEDOM in reasons
+    assert Reason.FEW_FREEDOM in reasons
 
 
 def test_a_small_reference_is_found_before_any_sum() -> None:
     """Who alone is the reference would be the constant of the model."""
     model = dataclasses.replace(LEVELLED, predictors=("district",), references=(
         Reference("district", "Harbour"),))  # fmt: skip
-    assert judged(model, town(600)) == [(ModelReason.SMALL_REFERENCE, "housing.district")]
+    assert judged(model, town(600)) == [(Reason.SMALL_REFERENCE, "housing.district")]
 
 
 def test_what_follows_from_others_is_found() -> None:
@@ -388,11 +389,11 @@ def test_what_follows_from_others_is_found() -> None:
     place = social.schema.get_field_index("score_f")
     rows["social"] = social.set_column(place, "score_f", social["months_36"])
     model = dataclasses.replace(DEPOSITS, predictors=("months_36", "score_f"))
-    assert judged(model, rows) == [(ModelReason.FOLLOWS, "score_f")]
+    assert judged(model, rows) == [(Reason.FOLLOWS, "score_f")]
     perfect = dataclasses.replace(
         DEPOSITS, target="score_f", predictors=("months_36", "property_value")
     )
-    assert judged(perfect, rows) == [(ModelReason.PERFECT_FIT, "")]
+    assert judged(perfect, rows) == [(Reason.PERFECT_FIT, "")]
 
 
 def test_impossible_sums_end_the_run() -> None:

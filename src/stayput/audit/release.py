@@ -11,9 +11,8 @@ from collections.abc import Iterable, Sequence
 
 from stayput import documents
 from stayput.errors import VerificationError
-from stayput.finishing import verify_table
 from stayput.membership import Members
-from stayput.plans import RunPlan, counts_context, plan_run
+from stayput.plans import Planned, counts_context, plan_run
 from stayput.release import CheckedResult, ProvenEntry, ReleaseBundle, RunOrder
 from stayput.scenario import Scenario
 from stayput.session import RunPhase, RunState, Session, verify_proposal
@@ -118,12 +117,12 @@ def _verify_documents(
         raise VerificationError("the result was checked under another policy than the sealed one")
 
 
-def _verify_answer(run: RunState, plan: RunPlan, result: CheckedResult) -> None:
+def _verify_answer(run: RunState, plan: Planned, result: CheckedResult) -> None:
     # What the earlier answers are does not concern this one; that the parts agreed on them does.
     context = documents.digest(counts_context(plan, result.compared))
     if any(part.context != context for part in run.contributions[Round.COUNTS].values()):
         raise VerificationError("the parts were made for another statement")
-    verify_table(plan.bound.plan, result.table)
+    plan.verify_table(result.table)
 
 
 def bundle_release(

@@ -7,7 +7,7 @@ sent to anybody.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,9 +15,6 @@ from stayput.cli import persons
 from stayput.cli.opening import find_run, opened
 from stayput.cli.terminal import DEFAULT_HOME, AsJson, Home, put_json, put_table, say
 from stayput.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from stayput.sql import Plan
 
 
 def register(app: typer.Typer) -> None:
@@ -61,11 +58,11 @@ def reasons(
         with contextlib.closing(Journal(home / "journal.db")) as journal:
             kept = journal.get("reasons", found)
         _, _, planned = fetch_plan(link, replica, found)
-    plan = planned.bound.plan
-    names = _measures(plan)
+    names = planned.reason_places
+    cells = cell_keys(planned.bound.plan)
     rows = [
         ("/".join(keys) or "all rows", name, reason)
-        for keys, cell in zip(cell_keys(plan), recall_reasons(plan, kept), strict=True)
+        for keys, cell in zip(cells, recall_reasons(kept, len(names)), strict=True)
         for name, reason in zip(names, cell, strict=True)
         if everything or reason is not Reason.PASSES
     ]
@@ -74,14 +71,3 @@ def reasons(
         return
     put_table(("cell", "measure", "reason"), [(c, m, reason_words(r)) for c, m, r in rows])
     say("these reasons are about small groups: they do not go to the data user, nor to holders")
-
-
-def _measures(plan: Plan) -> list[str]:
-    """Each measure as SQL."""
-    from stayput.sql.render import render
-
-    counts = [
-        "COUNT(*)" if c.condition is None else f"COUNT(*) of {render(c.condition)}"
-        for c in plan.counts
-    ]
-    return counts + [f"SUM({render(value.expr)})" for value in plan.values]

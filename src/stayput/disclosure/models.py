@@ -35,10 +35,10 @@ Pure; what leaks is the verdict, one bit.
 from __future__ import annotations
 
 import dataclasses
-import enum
 from collections.abc import Sequence
 
 from stayput.disclosure.defaults import MAX_PARAMETERS_PERCENT
+from stayput.disclosure.verdict import Reason
 from stayput.errors import VerificationError
 from stayput.scenario import OutputPolicy
 
@@ -61,24 +61,11 @@ class ModelColumn:
     constant: bool = False
 
 
-class ModelReason(enum.IntEnum):
-    """Why a model is withheld; for the checker's own people."""
-
-    FEW_PEOPLE = 1
-    FEW_FREEDOM = 2  # residual degrees of freedom
-    MANY_PARAMETERS = 3  # for so few people
-    SMALL_CATEGORY = 4  # few people in a category, or few outside
-    SMALL_REFERENCE = 5  # few people in the level without a column
-    SMALL_VALUE = 6  # a column has two values, and few people one of them
-    FOLLOWS = 7  # a column is a combination of others
-    PERFECT_FIT = 8
-
-
 @dataclasses.dataclass(frozen=True)
 class Problem:
     """A rule that a model fails, and the column at which it does; empty: the whole model."""
 
-    reason: ModelReason
+    reason: Reason
     column: str = ""
 
 
@@ -101,11 +88,11 @@ def check_categories(
     inside: dict[str, int] = {}
     for column, number in zip(marked, ones, strict=True):
         if not _both_enough(number, people, policy.min_count):
-            found.append(Problem(ModelReason.SMALL_CATEGORY, column.name))
+            found.append(Problem(Reason.SMALL_CATEGORY, column.name))
         inside[column.category] = inside.get(column.category, 0) + number
     for category, number in inside.items():
         if people - number < policy.min_count:
-            found.append(Problem(ModelReason.SMALL_REFERENCE, category))
+            found.append(Problem(Reason.SMALL_REFERENCE, category))
     return tuple(found)
 
 
@@ -133,15 +120,15 @@ def check_model(
             continue
         for number in _of_two_values(column, people, sums[i], gram[i][i]):
             if not _both_enough(number, people, policy.min_count):
-                found.append(Problem(ModelReason.SMALL_VALUE, column.name))
+                found.append(Problem(Reason.SMALL_VALUE, column.name))
     *independent, rest = _independent(gram)
     found += [
-        Problem(ModelReason.FOLLOWS, column.name)
+        Problem(Reason.FOLLOWS, column.name)
         for column, free in zip(columns, independent, strict=True)
         if not free
     ]
     if not rest:
-        found.append(Problem(ModelReason.PERFECT_FIT))
+        found.append(Problem(Reason.PERFECT_FIT))
     return tuple(found)
 
 
@@ -184,11 +171,11 @@ def verify_model(
 def _check_size(people: int, parameters: int, policy: OutputPolicy) -> list[Problem]:
     found = []
     if people < policy.min_count:
-        found.append(Problem(ModelReason.FEW_PEOPLE))
+        found.append(Problem(Reason.FEW_ROWS))
     if people - parameters < policy.min_freedom:
-        found.append(Problem(ModelReason.FEW_FREEDOM))
+        found.append(Problem(Reason.FEW_FREEDOM))
     if 100 * parameters > MAX_PARAMETERS_PERCENT * people:
-        found.append(Problem(ModelReason.MANY_PARAMETERS))
+        found.append(Problem(Reason.MANY_PARAMETERS))
     return found
 
 

@@ -12,6 +12,10 @@ counts: what changed between the two is a matter of differencing.
 Not seen: answers whose conditions differ but are related (``month <= 6`` and a key ``month``), keys
 that are functions of each other, other scenarios, sums (a sum over a withheld cell does not follow
 exactly where its count does not, but bounds of it may).
+
+Over a join it is the same, with the tables that are joined instead of the table: their people are
+the same whatever the order in which they are named.  A model stands here as the count of everybody
+that it is about.  Not seen: that who is in three tables is in each two of them.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ import base64
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -29,8 +33,7 @@ from stayput.disclosure.margins import Fact, protect
 from stayput.disclosure.opened import Matrix
 from stayput.disclosure.verdict import Reason, Reasons
 from stayput.release import RunOrder
-from stayput.scenario import Scenario
-from stayput.sql import BoundPlan, Dimension, bind, plan
+from stayput.sql import BoundPlan, Dimension
 from stayput.sql.render import render
 from stayput.sql.tree import Expr, substitute
 
@@ -63,18 +66,15 @@ def remember(order: RunOrder, answer: Answer) -> bytes:
     return documents.canonical_json({"order": order_text, "counts": kept, "passes": passing})
 
 
-def recall(data: bytes, scenario: Scenario) -> Answer:
-    """What :func:`remember` wrote, of a run of this scenario."""
+def recall(data: bytes, bound: Callable[[RunOrder], BoundPlan]) -> Answer:
+    """What :func:`remember` wrote.
+
+    Args:
+        bound: the plan of an order, bound to its arguments; of a model, of its count.
+    """
     found = documents.parse_canonical_json(data)
     order = documents.parse(RunOrder, base64.b64decode(found["order"]))
-    counts, passing = recall_counts(data)
-    planned = plan(
-        scenario.statement(order.statement),
-        scenario.tables,
-        len(scenario.holders),
-        scenario.output,
-    )
-    return Answer(bind(planned, order.parameters()), counts, passing)
+    return Answer(bound(order), *recall_counts(data))
 
 
 def recall_counts(data: bytes) -> tuple[list[list[int]], list[list[bool]]]:
@@ -114,7 +114,7 @@ class _Part:
         self.constants = answer.bound.constants()
         planned = answer.bound.plan
         self.question = (
-            planned.table,
+            " JOIN ".join(sorted(planned.joined)) or planned.table,
             self._text(planned.where),
             self._text(planned.counts[index].condition),
         )

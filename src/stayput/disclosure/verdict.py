@@ -40,10 +40,17 @@ class Reason(enum.IntEnum):
     DOMINATED = 8  # at some holder few contributors make up most of the sum
     REST_DOMINATED = 9  # and so of what it leaves out of another sum
     ONE_CATEGORY = 10  # nearly all people of a group are in one category
-    FEW_FREEDOM = 11  # a sum of squares or products of too few rows for a variance or correlation
+    FEW_FREEDOM = 11  # too few rows for a variance, a correlation or a model
     ALL_EQUAL = 12  # every row has the same value
     DERIVABLE = 13  # with it, a withheld cell would follow from totals
     ISOLATING = 14  # with earlier answers it would be about few rows, or of few holders
+    # Of a model, which is released as a whole or not at all (stayput.disclosure.models):
+    MANY_PARAMETERS = 15  # for so few people
+    SMALL_CATEGORY = 16  # few people in a category, or few outside
+    SMALL_REFERENCE = 17  # few people in the level without a column
+    SMALL_VALUE = 18  # a column has two values, and few people one of them
+    FOLLOWS = 19  # a column is a combination of others
+    PERFECT_FIT = 20
 
 
 def check_counts(plan: Plan, opened: OpenedCounts, policy: OutputPolicy) -> Reasons:
@@ -168,12 +175,11 @@ def _formulas(plan: Plan) -> Iterator[Formula]:
         pending += formula.children
 
 
-def recall_reasons(plan: Plan, kept: bytes) -> list[list[Reason]]:
-    """Reasons of a plan, cells × measures, from the bytes that a checker keeps."""
-    found = [Reason(code) for code in kept]
-    if len(found) != plan.cells * plan.measures:
+def recall_reasons(kept: bytes, wide: int) -> list[list[Reason]]:
+    """Reasons from the bytes that a checker keeps, so many to each cell."""
+    if len(kept) % wide:
         raise ValueError("these are the reasons of another plan")
-    wide = plan.measures
+    found = [Reason(code) for code in kept]
     return [found[i : i + wide] for i in range(0, len(found), wide)]
 
 

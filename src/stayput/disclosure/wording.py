@@ -23,6 +23,12 @@ _REASONS = {
     Reason.ALL_EQUAL: "every row has the same value",
     Reason.DERIVABLE: "with it, a withheld cell would follow from totals",
     Reason.ISOLATING: "with other answers it would be about few rows, or of few holders",
+    Reason.MANY_PARAMETERS: "too many coefficients for so few people",
+    Reason.SMALL_CATEGORY: "few people are in the category, or few are not",
+    Reason.SMALL_REFERENCE: "few people are in the level that others are compared with",
+    Reason.SMALL_VALUE: "it has two values, and few people have one of them",
+    Reason.FOLLOWS: "it follows from the others",
+    Reason.PERFECT_FIT: "the fit is perfect",
 }
 
 

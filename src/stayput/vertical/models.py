@@ -117,8 +117,44 @@ class ModelQuestion:
 
     def judge(self, first: Sequence[Sequence[int]], policy: OutputPolicy) -> Passes:
         """Whether the model's sums may be opened (1 × 1), from the first moments of its cell."""
-        ((people, *ones),) = first
-        return np.array([[not check_categories(self.columns, people, ones, policy)]])
+        return np.array([[not self.problems(first[0], policy)]])
+
+    def problems(self, first: Sequence[int], policy: OutputPolicy) -> tuple[Problem, ...]:
+        """What the first moments alone say against the model."""
+        people, *ones = first
+        return check_categories(self.columns, people, ones, policy)
+
+    def marked(self, ones: Sequence[int]) -> dict[str, int]:
+        """Of each category, how many people are in a level that has a dummy.
+
+        Args:
+            ones: of each dummy, how many people it is 1 for.
+        """
+        found: dict[str, int] = {}
+        dummies = (one.category for one in self.columns if one.category)
+        for category, number in zip(dummies, ones, strict=True):
+            found[category] = found.get(category, 0) + number
+        return found
+
+    def verify_people(self, first: Sequence[int], most: int) -> list[int]:
+        """The first moments, of at most so many people; returns them.
+
+        Raises:
+            VerificationError: no honest parts can give such numbers (clause C-3).
+        """
+        people, *ones = first
+        inside = self.marked(ones).values()
+        if (
+            not 0 <= people <= most
+            or min(ones, default=0) < 0
+            or any(number > people for number in inside)
+        ):
+            raise VerificationError(
+                "the opened numbers of people are impossible for tables within their contracts",
+                hint="a part is missing, foreign or altered, or a holder's node is broken: order a"
+                " new run",
+            )
+        return [people, *ones]
 
     def wanted(self, kept: Passes) -> list[tuple[int, ...]]:
         """The moments that are opened then: all others, or none."""
@@ -175,6 +211,11 @@ def ask_model(
     contracts = _joined(model, tables)
     if policy is not None:
         verify_policy(policy, len(contracts), sums=True)
+        if policy.rounding:
+            raise SqlError(
+                "a model tells how many people it is about: rounding would not hide that",
+                hint="leave out output.rounding, or give models a scenario of their own",
+            )
     target = _target(model, contracts)
     terms = _terms(model, contracts)
     if len(terms) > MAX_TERMS:

@@ -134,14 +134,7 @@ class JoinQuestion:
         Raises:
             VerificationError: no honest parts can give such numbers.
         """
-        people = [row[0] for row in first]
-        if min(people) < 0 or sum(people) > self.plan.max_rows:
-            raise VerificationError(
-                "the opened numbers of people are impossible for tables within their contracts",
-                hint="a part is missing, foreign or altered, or a holder's node is broken: order a"
-                " new run",
-            )
-        counts = self.opened_counts(people, policy)
+        counts = self.opened_counts([row[0] for row in first], policy)
         return passes(check_counts(self.plan, counts, policy))
 
     def wanted(self, kept: Passes) -> list[tuple[int, ...]]:
@@ -180,14 +173,7 @@ class JoinQuestion:
             VerificationError: no honest parts can give such sums.
         """
         counts = [[moments[0]] for moments in opened]
-        start = len(self.plan.counts)
-        values = [
-            [
-                apply(recipe, moments) if wanted else None
-                for recipe, wanted in zip(self.recipes, row[start:], strict=True)
-            ]
-            for moments, row in zip(opened, kept.tolist(), strict=True)
-        ]
+        values = self.sums(opened, kept)
         verify_values(self.plan, counts, values)
         late = passes(check_values(self.plan, counts, values, policy))
         return finish(
@@ -199,6 +185,22 @@ class JoinQuestion:
             synthetic=synthetic,
         )
 
+    def sums(self, opened: Sequence[Opened], kept: Passes) -> list[list[int | None]]:
+        """The values of the plan, cells × values, from opened moments; ``None``: not to be opened.
+
+        Args:
+            opened: of each cell its opened moments, by index.
+            kept: what :meth:`judge` gave.
+        """
+        start = len(self.plan.counts)
+        return [
+            [
+                apply(recipe, moments) if wanted else None
+                for recipe, wanted in zip(self.recipes, row[start:], strict=True)
+            ]
+            for moments, row in zip(opened, kept.tolist(), strict=True)
+        ]
+
     def verify_table(self, table: ResultTable) -> ResultTable:
         """A table that this question can have; returns it. Raises VerificationError."""
         return verify_table(self.plan, table)
@@ -207,7 +209,16 @@ class JoinQuestion:
         """What output checking is told of the cells, given the number of people in each.
 
         Everybody in a join is known to all its holders, so each has all people of a cell.
+
+        Raises:
+            VerificationError: no honest parts can give such numbers (clause C-3).
         """
+        if min(people) < 0 or sum(people) > self.plan.max_rows:
+            raise VerificationError(
+                "the opened numbers of people are impossible for tables within their contracts",
+                hint="a part is missing, foreign or altered, or a holder's node is broken: order a"
+                " new run",
+            )
         least = policy.min_count_per_holder
         return OpenedCounts(
             counts=[[number] for number in people],
@@ -378,6 +389,13 @@ def verify_policy(policy: OutputPolicy, holders: int, *, sums: bool) -> None:
             f"{holders} holders are joined, but min_holders is {policy.min_holders}: nothing would "
             "be released",
             f"join more tables, or write  output: {{min_holders: {holders}}}",
+        )
+    if policy.min_difference:
+        raise _refusal(
+            "which people two answers over a join do not share cannot be told: nobody sees who is"
+            " in a cell",
+            "write  output: {min_difference: none}  and ask no two questions whose cells differ in"
+            " few people; or give joins a scenario of their own",
         )
     if sums and policy.dominance is not None:
         raise _refusal(
