@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PROTOS := $(wildcard proto/stayput/v1/*.proto)
 
-.PHONY: help demo test attacks check check-long lint types structure bench proto wheel clean
+.PHONY: help demo demo-credit test attacks check check-long lint types structure bench proto wheel clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -16,6 +16,9 @@ help: ## this list
 
 demo: $(VENV)/.installed ## three airports answer three questions together; about a minute
 	@$(BIN)/stayput demo
+
+demo-credit: $(VENV)/.installed ## three registers of one city are joined, and stay where they are; some minutes
+	@$(BIN)/stayput demo credit
 
 test: $(VENV)/.installed-dev ## all tests but the long ones
 	$(BIN)/python -m pytest

@@ -847,7 +847,13 @@ def _released(scenario: Scenario) -> list[str]:
         *rules,
         *_wrapped(
             "Not given to anybody: a row, a value of a row, or your own sums. Rows are staged in"
-            " one process, destroyed after each run, and your node signs a deletion receipt.",
+            " one process, destroyed after each run, and your node signs a deletion receipt."
+            + (
+                " Encrypted rows and blinded identifiers, which the coordinator has while a join"
+                " runs, it erases before anything is released, with a receipt of its own."
+                if any(table.vertical for table in scenario.tables)
+                else ""
+            ),
             "   ",
         ),
     ]

@@ -36,13 +36,13 @@ from stayput.identity import Identity
 from stayput.link import CoordinatorLink
 from stayput.membership import Members
 from stayput.padding import unpadded
+from stayput.plans import find_question, order_terms
 from stayput.release import RunOrder, arguments_from, seal_info, sealed_digest
 from stayput.replica import Replica
 from stayput.runs import fetch_order
-from stayput.scenario import ColumnType, Parameter, ParameterValue, Scenario, Statement
+from stayput.scenario import ColumnType, Model, Parameter, ParameterValue, Scenario, Statement
 from stayput.scenario_file import parse_scenario_file
 from stayput.session import RunPhase, RunState, ScenarioPhase, ScenarioState
-from stayput.sql import bind, plan
 from stayput.steps import FailureReason, Round, RunOrdered, ScenarioProposed
 
 POLL_MS = 5000
@@ -325,9 +325,10 @@ class Client:
     def run(
         self, digest: bytes, statement: str, /, **parameters: ParameterValue | decimal.Decimal
     ) -> Run:
-        """Order one run of a statement.
+        """Order one run of a statement or model.
 
         Args:
+            statement: its name; of a model likewise.
             parameters: a value for each declared parameter; decimals as ``Decimal``, ``int`` or
                 text.
 
@@ -338,10 +339,7 @@ class Client:
                 under way all the same, and as which.
         """
         scenario = self.scenario(digest)
-        chosen = _statement(scenario, statement)
-        values = scaled_arguments(chosen, parameters)
-        planned = plan(chosen, scenario.tables, len(scenario.holders))
-        bind(planned, values)
+        values = scaled_arguments(find_question(scenario, statement), parameters)
         order = RunOrder(
             run=self._random(16),
             scenario=digest,
@@ -349,14 +347,16 @@ class Client:
             arguments=arguments_from(values),
             salt=self._random(32),
         )
+        terms = order_terms(scenario, order)
         step = RunOrdered(
             run=order.run,
             scenario=digest,
             user=self.identity.name,
             order=documents.digest(order),
-            participants=tuple(sorted(scenario.holders)),
-            rounds=planned.rounds,
+            participants=terms.participants,
+            rounds=terms.rounds,
             time=self._clock(),
+            pairs=terms.pairs,
         )
         entry, document = self._admissible(step), documents.encode(order)
         self._submit(
@@ -379,9 +379,8 @@ class Client:
         Raises:
             InvalidInput: statement or values are outside what was sealed.
         """
-        scenario = self.scenario(digest)
-        chosen = _statement(scenario, statement)
-        arguments = arguments_from(scaled_arguments(chosen, parameters))
+        asked = find_question(self.scenario(digest), statement)
+        arguments = arguments_from(scaled_arguments(asked, parameters))
         for run, state in reversed(self.replica.session.runs.items()):
             mine = state.ordered.user == self.identity.name and state.ordered.scenario == digest
             if not mine or state.phase is not RunPhase.RELEASED:
@@ -564,34 +563,21 @@ def stages(run: RunState) -> list[str]:
     return said
 
 
-def _statement(scenario: Scenario, name: str) -> Statement:
-    try:
-        return scenario.statement(name)
-    except KeyError:
-        raise InvalidInput(
-            f"the scenario has no statement {name!r}",
-            hint="it has: " + ", ".join(s.name for s in scenario.statements),
-        ) from None
-
-
 def scaled_arguments(
-    statement: Statement, values: Mapping[str, ParameterValue | decimal.Decimal]
+    asked: Statement | Model, values: Mapping[str, ParameterValue | decimal.Decimal]
 ) -> dict[str, ParameterValue]:
     """Arguments as people give them, as the scaled integers of the protocol.
 
     Raises:
         InvalidInput: a number has more decimals than the parameter, or is no number.
     """
-    declared = {parameter.name: parameter for parameter in statement.parameters}
-    return {
-        name: _scaled(declared[name], value) if name in declared else _undeclared(name, statement)
-        for name, value in values.items()
-    }
-
-
-def _undeclared(name: str, statement: Statement) -> ParameterValue:
-    known = ", ".join(p.name for p in statement.parameters) or "no parameters"
-    raise InvalidInput(f"{statement.name} has no parameter {name!r}", hint=f"it has: {known}")
+    parameters = () if isinstance(asked, Model) else asked.parameters
+    declared = {parameter.name: parameter for parameter in parameters}
+    for name in values:
+        if name not in declared:
+            known = ", ".join(declared) or "no parameters"
+            raise InvalidInput(f"{asked.name} has no parameter {name!r}", hint=f"it has: {known}")
+    return {name: _scaled(declared[name], value) for name, value in values.items()}
 
 
 _TRUTH = {"true": True, "false": False}

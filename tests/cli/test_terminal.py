@@ -17,6 +17,7 @@ from cli.transcript import Stayput
 from stayput import cli, errors
 from stayput.cli import app, terminal
 from stayput.table import CellState, CellType, ResultTable, column
+from stayput.vertical.models import COLUMNS
 
 HEAVY = ("grpc", "duckdb", "numpy", "sqlglot", "pyarrow", "cryptography", "rich", "pydantic")
 
@@ -271,6 +272,27 @@ def test_a_result_as_people_read_it(capsys: pytest.CaptureFixture[str]) -> None:
         ["__other__", "withheld", "withheld", "withheld"],
     ]
     assert written.err == "3 of 9 cells in 3 rows are withheld\n"
+
+
+def test_a_model_as_people_read_it(capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = (("1.5", "0.25", "6.0"), ("-2.0", "0.5", "-4.0"))
+    kinds = [CellType.TEXT, *[CellType.FLOAT] * 3, CellType.INTEGER, *[CellType.FLOAT] * 2]
+    cells = [("constant", "base"), *zip(*numbers, strict=True), ["312"] * 2, ["310.0"] * 2]
+    cells.append(["0.7512345678"] * 2)
+    table = ResultTable(
+        tuple(
+            column(name, kind, given, key=name == "term")
+            for name, kind, given in zip(COLUMNS, kinds, cells, strict=True)
+        )
+    )
+    terminal.put_result(table)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["term", "coefficient", "standard_error", "t"]
+    assert [line.split() for line in lines[2:4]] == [
+        ["constant", "1.5", "0.25", "6"],
+        ["base", "-2", "0.5", "-4"],
+    ]
+    assert lines[4] == "people 312, residual degrees of freedom 310, R² 0.751235"
 
 
 def test_only_the_first_rows(capsys: pytest.CaptureFixture[str]) -> None:

@@ -299,6 +299,13 @@ def test_joins_are_checked_against_the_output_policy() -> None:
     errors = check_scenario_file(dominance)
     assert [e.where for e in errors] == ["statements.one.sql", "models.deposits"]
     assert all("nobody sees" in e.message for e in errors)
+    compared = two.replace("dominance: none", "dominance: none, min_difference: 10")
+    errors = check_scenario_file(compared)
+    assert [e.where for e in errors] == ["statements.one.sql", "models.deposits"]
+    assert all("do not share" in e.message and "none" in e.hint for e in errors)
+    (error,) = check_scenario_file(two.replace("dominance: none", "dominance: none, rounding: 5"))
+    assert error.where == "models.deposits"
+    assert "rounding" in error.message
 
 
 def test_a_join_that_takes_too_many_ciphertexts_is_refused(

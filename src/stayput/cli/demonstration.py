@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import os
 import shutil
 import sys
@@ -19,7 +20,20 @@ def register(app: typer.Typer) -> None:
     app.command()(demo)
 
 
+class Which(enum.Enum):
+    """The demonstrations there are."""
+
+    AIRPORTS = "airports"
+    CREDIT = "credit"
+
+
 def demo(
+    which: Annotated[
+        Which,
+        typer.Argument(
+            help="airports: the same columns, other rows; credit: the same people, other columns."
+        ),
+    ] = Which.AIRPORTS,
     directory: Annotated[
         Path, typer.Option("--dir", metavar="FOLDER", help="Where the consortium is made.")
     ] = Path("consortium"),
@@ -28,8 +42,9 @@ def demo(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Three airports answer three questions together, here, with real data and processes."""
+    """Three organisations answer questions together, here, with real processes."""
     from stayput.demo import keep_up, run_demo
+    from stayput.shows import AIRPORTS, CREDIT
 
     if up:
         keep_up(directory, say)
@@ -37,6 +52,7 @@ def demo(
     report = run_demo(
         directory,
         say if as_json else put,
+        CREDIT if which is Which.CREDIT else AIRPORTS,
         program=program_words(),
         progress=counting("drawing the checker's key of 3072 bits, numbers tested"),
     )

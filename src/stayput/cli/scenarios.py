@@ -153,6 +153,8 @@ def show(scenario: ScenarioId, as_json: AsJson = False, home: Home = DEFAULT_HOM
     """Print a scenario in which you are, and who has reviewed it; --json prints the document."""
     from stayput import documents
     from stayput.review import fetch_scenario
+    from stayput.vertical.models import ask_model
+    from stayput.vertical.wording import model_sentences
 
     with opened(home) as (identity, replica, link):
         digest = find_scenario(identity, replica, link, scenario)
@@ -173,6 +175,10 @@ def show(scenario: ScenarioId, as_json: AsJson = False, home: Home = DEFAULT_HOM
     for statement in found.statements:
         put(f"\n{statement.name}({', '.join(p.name for p in statement.parameters)})")
         put("    " + statement.sql.strip().replace("\n", "\n    "))
+    for model in found.models:
+        put(f"\n{model.name}")
+        for line in model_sentences(ask_model(model, found.tables)):
+            put(f"    {line}")
 
 
 def _review_words(state: ScenarioState, holder: str) -> str:

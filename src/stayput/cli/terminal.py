@@ -214,6 +214,10 @@ def _errors(table: ResultTable) -> str:
 
 def result_text(table: ResultTable, *, head: int = 0) -> str:
     """A result table for people; withheld cells read ``withheld``, NULL is empty."""
+    from stayput.vertical.models import COLUMNS
+
+    if tuple(column.name for column in table.columns) == COLUMNS and len(table):
+        return _model_text(table)
     rows = table.rows()
     chosen = rows[:head] if 0 < head < len(rows) else rows
     numbers = frozenset(
@@ -227,6 +231,15 @@ def result_text(table: ResultTable, *, head: int = 0) -> str:
     if len(chosen) < len(rows):
         text += f"\n… and {len(rows) - len(chosen)} more rows"
     return text
+
+
+def _model_text(table: ResultTable) -> str:
+    """A model: a row for each term, and below what is true of the whole."""
+    rows = [[printed(value) for value in row] for row in table.rows()]
+    _, _, _, _, people, freedom, explained = rows[0]
+    names = [column.name for column in table.columns[:4]]
+    text = table_text(names, [row[:4] for row in rows], numbers=frozenset({1, 2, 3}))
+    return f"{text}\npeople {people}, residual degrees of freedom {freedom}, R² {explained}"
 
 
 def result_json(table: ResultTable) -> dict[str, Any]:

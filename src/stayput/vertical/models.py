@@ -52,6 +52,17 @@ from stayput.vertical.questions import Staged, places, stage, verify_policy
 CONSTANT = "constant"
 """Name of the first term of a model that has one."""
 
+COLUMNS = (
+    "term",
+    "coefficient",
+    "standard_error",
+    "t",
+    "people",
+    "residual_freedom",
+    "r_squared",
+)
+"""Columns of the table of a model."""
+
 MAX_TERMS = 48
 """Columns of a design: the Gram matrix has their square, and exact elimination takes its time."""
 
@@ -478,23 +489,22 @@ def finish_model(
     freedom = None if found is None else found.freedom
     withheld = opened is None
 
-    def real(values: Sequence[Fraction | None]) -> list[str | CellState]:
-        return [_real(value, withheld=withheld) for value in values]
+    def real(name: str, values: Sequence[Fraction | None]) -> ResultColumn:
+        return column(name, CellType.FLOAT, [_real(value, withheld=withheld) for value in values])
 
     whole = CellState.WITHHELD if opened is None else str(opened[0])
+    explained = None if found is None else found.r_squared
+    names = [term.name for term in question.terms]
+    term_name, coefficient, error, ratio, people, residual, squared = COLUMNS
     return ResultTable(
         (
-            column("term", CellType.TEXT, [term.name for term in question.terms], key=True),
-            column("coefficient", CellType.FLOAT, real(coefficients)),
-            column("standard_error", CellType.FLOAT, real(errors)),
-            column("t", CellType.FLOAT, real(ratios)),
-            column("people", CellType.INTEGER, [whole] * terms),
-            column("residual_freedom", CellType.FLOAT, real([freedom] * terms)),
-            column(
-                "r_squared",
-                CellType.FLOAT,
-                real([None if found is None else found.r_squared] * terms),
-            ),
+            column(term_name, CellType.TEXT, names, key=True),
+            real(coefficient, coefficients),
+            real(error, errors),
+            real(ratio, ratios),
+            column(people, CellType.INTEGER, [whole] * terms),
+            real(residual, [freedom] * terms),
+            real(squared, [explained] * terms),
         ),
         synthetic,
     )
