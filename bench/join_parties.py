@@ -66,7 +66,7 @@ class Holder:
     def encrypt(self, index: int, path: Path) -> None:
         pair = self.plan.pairs[index]
         with path.open("wb") as file:
-            for rows in chunks(len(self.order)):
+            for rows in chunks(len(self.order), pair, self.plan.key_bits):
                 file.write(
                     encrypt_rows(
                         self.people,
@@ -82,7 +82,7 @@ class Holder:
         combining = Combining(pair, combinations(self.plan, index, wanted), public)
         width = pair.row_ciphertexts * public.ciphertext_bytes
         with path.open("rb") as file:
-            for rows in chunks(len(self.order)):
+            for rows in chunks(len(self.order), pair, self.plan.key_bits):
                 order = self.order[rows]
                 combining.add(self.people, order, file.read(len(order) * width), self.workers)
         returned, self.masks[index] = combining.finish()
@@ -124,13 +124,13 @@ class Coordinator:
         owner, combiner = self.plan.holders[pair.owner], self.plan.holders[pair.combiner]
         width = pair.row_ciphertexts * public.ciphertext_bytes
         with path.open("rb") as file:
-            for rows in chunks(self.matching.size(owner)):
+            for rows in chunks(self.matching.size(owner), pair, self.plan.key_bits):
                 count = rows.stop - rows.start
                 parse_rows(file.read(count * width), public, pair, count)
             partners = self.matching.partners(combiner, owner)
             with to.open("wb") as out, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as owned:
                 view = memoryview(owned)
-                for rows in chunks(len(partners)):
+                for rows in chunks(len(partners), pair, self.plan.key_bits):
                     out.write(hand_over(partners[rows], view, public, pair, workers=self.workers))
                 view.release()
 

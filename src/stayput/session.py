@@ -86,8 +86,8 @@ from stayput.steps import (
     SumFormed,
     SumsReturned,
     Waiver,
-    digest_pieces,
 )
+from stayput.vertical.pieces import PiecesDigest
 from stayput.vertical.way import way_of
 
 REASONS_OF: Mapping[Role, frozenset[FailureReason]] = {
@@ -110,7 +110,7 @@ receipt, a revocation, the end of the log."""
 NO_CIPHERTEXTS = digest_ciphertexts(b"")
 """The digest of the empty vector."""
 
-NO_ROWS = digest_pieces(())
+NO_ROWS = PiecesDigest().digest
 """The digest of the rows of an empty table."""
 
 # --- instructions ---------------------------------------------------------------------------------
@@ -272,7 +272,7 @@ class RunState:
         default_factory=lambda: {Round.COUNTS: {}, Round.VALUES: {}}
     )
     sums: dict[Round, SumFormed] = dataclasses.field(default_factory=dict)
-    sets: dict[str, list[SetBlinded]] = dataclasses.field(default_factory=dict)
+    blinded: dict[str, list[SetBlinded]] = dataclasses.field(default_factory=dict)
     """Of a join: by owner, in the order of the way."""
     rows: dict[int, RowsEncrypted] = dataclasses.field(default_factory=dict)
     handed: RowsHandedOver | None = None
@@ -302,7 +302,7 @@ class RunState:
     def next_raiser(self, owner: str) -> str | None:
         """Who raises it now; None when it has gone its whole way."""
         way = self.way(owner)
-        place = len(self.sets.get(owner, ()))
+        place = len(self.blinded.get(owner, ()))
         return way[place] if place < len(way) else None
 
     @property
@@ -558,7 +558,7 @@ class Session:
         if run.phase is RunPhase.BLINDING:
             for owner in run.ordered.participants:
                 if run.next_raiser(owner) == party:
-                    yield Blind(run_id, owner, len(run.sets.get(owner, ())))
+                    yield Blind(run_id, owner, len(run.blinded.get(owner, ())))
         elif run.phase is RunPhase.ENCRYPTING:
             for index, pair in enumerate(pairs):
                 if pair.owner == party and index not in run.rows:
@@ -593,7 +593,7 @@ class Session:
             for parts in run.contributions.values():
                 parts.clear()
             run.sums.clear()
-            run.sets.clear()
+            run.blinded.clear()
             run.rows.clear()
             run.returned.clear()
             run.handed = None
@@ -789,7 +789,7 @@ class Session:
             raise RuleViolation(f"{step.owner} has no set in the join", clause="R-11")
         if run.next_raiser(step.owner) is None:
             raise RuleViolation("the set has gone its whole way", clause="R-11")
-        place = len(run.sets.get(step.owner, ()))
+        place = len(run.blinded.get(step.owner, ()))
         if (step.place, step.holder) != (place, run.next_raiser(step.owner)):
             raise RuleViolation(
                 f"the set of {step.owner} is not with {step.holder} now", clause="R-11"
@@ -1016,7 +1016,7 @@ class Session:
 
     def _effect_blinded(self, step: SetBlinded) -> None:
         run = self.runs[step.run]
-        run.sets.setdefault(step.owner, []).append(step)
+        run.blinded.setdefault(step.owner, []).append(step)
         self._ciphertexts.add(step.set)
         self._unerased[step.run] = None
         if all(run.next_raiser(owner) is None for owner in run.ordered.participants):

@@ -16,11 +16,9 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
-import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-from stayput import documents
 from stayput.documents import Int64, document
 from stayput.scenario import END_OF_TIME, SLUG, AuthorisationMode, OutputReview
 
@@ -480,7 +478,7 @@ class RowsEncrypted(_Plain):
     """By the owner of a pair: its rows are encrypted, under its own key for this run.
 
     ``pair`` is the position in ``RunOrdered.pairs``, ``modulus`` the run key (big-endian), ``rows``
-    the digest of the pieces in which the ciphertexts travel (:func:`digest_pieces`).
+    the digest of the pieces in which the ciphertexts travel (:mod:`stayput.vertical.pieces`).
     """
 
     run: bytes
@@ -671,10 +669,3 @@ Step = (
 """Every kind of log entry."""
 
 STEP_CLASSES: tuple[type, ...] = Step.__args__
-
-
-def digest_pieces(pieces: Iterable[bytes]) -> bytes:
-    """The digest of something that travels in pieces: encrypted rows, or sums over them."""
-    # Each digest has one length, so no two lists run together.
-    each = b"".join(hashlib.sha256(piece).digest() for piece in pieces)
-    return documents.digest_bytes("stayput.v1.JoinPieces", each)

@@ -24,8 +24,9 @@ from stayput.sql import plan
 from stayput.steps import Round
 from stayput.vertical.models import ModelQuestion, ask_model
 from stayput.vertical.people import People
-from stayput.vertical.plan import JoinPlan, plan_join
+from stayput.vertical.plan import ONE, JoinPlan, Pair, Slot, plan_join
 from stayput.vertical.questions import JoinQuestion, ask
+from stayput.vertical.rows import MAX_PIECE_BYTES, chunks
 
 FILE = Path(stayput.__file__).parent / "demo_data" / "income-capacity.yaml"
 ALL = "housing JOIN social USING (resident) JOIN property USING (resident)"
@@ -183,3 +184,15 @@ def test_the_plan_is_the_same_for_everybody_and_longer_keys_take_fewer_ciphertex
     assert sum(pair.row_ciphertexts for pair in long.pairs) <= sum(
         pair.row_ciphertexts for pair in short.pairs
     )
+
+
+def test_wide_rows_travel_in_smaller_chunks() -> None:
+    """A piece fits a message, whatever the plan: 64 ciphertexts a row at 4096 bits."""
+    slot = Slot(0, ONE, 10)
+    for ciphertexts, key_bits in ((1, 2048), (2, 3072), (64, 2048), (64, 4096)):
+        pair = Pair(0, 1, (ONE,), ((slot,),) * ciphertexts)
+        parts = list(chunks(10_000, pair, key_bits))
+        assert [row for part in parts for row in range(10_000)[part]] == list(range(10_000))
+        largest = max(part.stop - part.start for part in parts)
+        assert largest * ciphertexts * (key_bits // 4) <= MAX_PIECE_BYTES < 64 * 2**20
+        assert largest >= 32

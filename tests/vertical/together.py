@@ -82,7 +82,7 @@ class Together:
             public = verify_run_key(run_key(owner).public, self.plan.key_bits)
             order = self.orders[owner]
             stored = b""
-            for rows in chunks(len(order)):
+            for rows in chunks(len(order), pair, self.plan.key_bits):
                 data = encrypt_rows(
                     self.people[owner], order[rows], pair, public, workers=self.workers
                 )
@@ -91,7 +91,7 @@ class Together:
             partners = self.matching.partners(combiner, owner)
             self.received[index] = [
                 hand_over(partners[rows], stored, public, pair, workers=self.workers)
-                for rows in chunks(len(partners))
+                for rows in chunks(len(partners), pair, self.plan.key_bits)
             ]
 
     def compute(self, wanted: Wanted, round_: Round = Round.COUNTS) -> tuple[int, ...]:
@@ -104,7 +104,8 @@ class Together:
             owner, combiner = self.plan.holders[pair.owner], self.plan.holders[pair.combiner]
             combining = Combining(pair, products, run_key(owner).public)
             order = self.orders[combiner]
-            for rows, received in zip(chunks(len(order)), self.received[index], strict=True):
+            parts = chunks(len(order), pair, self.plan.key_bits)
+            for rows, received in zip(parts, self.received[index], strict=True):
                 combining.add(self.people[combiner], order[rows], received, self.workers)
             self.returned[index], self.masks[index] = combining.finish()
             self.opened[index] = open_masked(run_key(owner), self.returned[index], pair, products)

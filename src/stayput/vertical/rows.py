@@ -45,11 +45,28 @@ CHUNK_ROWS: Final = 4096
 """Rows that are encrypted, sent, re-randomised or combined at a time: 2 MB per ciphertext of a row
 at 2048 bits."""
 
+MAX_PIECE_BYTES: Final = 16 * 1024 * 1024
+"""Of a chunk of encrypted rows, which travels as one piece: of wide rows a chunk has fewer."""
 
-def chunks(count: int) -> Iterator[slice]:
-    """The chunks of so many rows, in order."""
-    for start in range(0, count, CHUNK_ROWS):
-        yield slice(start, min(start + CHUNK_ROWS, count))
+
+def chunk_rows(pair: Pair, key_bits: int) -> int:
+    """How many rows of a pair's ciphertexts are a chunk."""
+    rows = CHUNK_ROWS
+    while rows * row_bytes(pair, key_bits) > MAX_PIECE_BYTES:
+        rows //= 2
+    return rows
+
+
+def chunks(count: int, pair: Pair, key_bits: int) -> Iterator[slice]:
+    """The chunks of so many rows of a pair's ciphertexts, in order."""
+    rows = chunk_rows(pair, key_bits)
+    for start in range(0, count, rows):
+        yield slice(start, min(start + rows, count))
+
+
+def row_bytes(pair: Pair, key_bits: int) -> int:
+    """Length of one encrypted row: ciphertexts are numbers modulo the square of the modulus."""
+    return pair.row_ciphertexts * key_bits // 4
 
 
 def encrypt_rows(
