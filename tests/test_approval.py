@@ -33,6 +33,7 @@ from stayput.scenario import (
     Limits,
     NoiseMechanism,
     OutputPolicy,
+    OutputReview,
     Outside,
     Parameter,
     Privacy,
@@ -257,6 +258,29 @@ ASKED_AMOUNT = Statement(
 )  # fmt: skip
 
 
+def test_no_person_sees_results_about_sensitive_columns() -> None:
+    secret = (SECTOR, dataclasses.replace(AMOUNT, grade=Grade.SENSITIVE), LATE)
+    report = approval_report(scenario(columns=secret), "a")
+    assert ApprovalWarning.RELEASED_UNSEEN in kinds(report)
+    assert (
+        "loans.amount"
+        in report.warnings[kinds(report).index(ApprovalWarning.RELEASED_UNSEEN)].sentence
+    )
+    seen = dataclasses.replace(POLICY, review=OutputReview.DOUBTFUL)
+    assert ApprovalWarning.RELEASED_UNSEEN not in kinds(
+        approval_report(scenario(columns=secret, output=seen), "a")
+    )
+
+
+def test_a_long_validity_is_measured_from_the_proposal_in_the_log() -> None:
+    asked, day = scenario(), 86_400
+    until = asked.limits.valid_until
+    for days, warned in ((401, True), (400, False)):
+        report = approval_report(asked, "a", proposed=until - days * day)
+        assert (ApprovalWarning.VALID_LONG in kinds(report)) == warned
+    assert ApprovalWarning.VALID_LONG not in kinds(approval_report(asked, "a"))
+
+
 @pytest.mark.parametrize(
     ("changes", "kind", "parameters"),
     [
@@ -280,10 +304,14 @@ ASKED_AMOUNT = Statement(
         ({"output": dataclasses.replace(POLICY, release_zeros=True)}, "ZEROS_RELEASED", {}),
         ({"limits": Limits(101, 1_900_000_000)}, "MANY_RUNS", {"runs": 101}),
         (
-            {"columns": (SECTOR, dataclasses.replace(AMOUNT, grade=Grade.SENSITIVE), LATE)},
+            {
+                "columns": (SECTOR, dataclasses.replace(AMOUNT, grade=Grade.SENSITIVE), LATE),
+                "output": dataclasses.replace(POLICY, review=OutputReview.DOUBTFUL),
+            },
             "SENSITIVE_COLUMN_USED",
             {"column": "loans.amount", "role": "measure", "statement": "by_sector"},
         ),
+        ({"output": dataclasses.replace(POLICY, min_difference=0)}, "NO_DIFFERENCE_RULE", {}),
         (
             {"columns": (SECTOR, dataclasses.replace(AMOUNT, outside=Outside.CLIP), LATE)},
             "CLIPPED_VALUES",

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from stayput import audit, checker, client, documents, encryption, link, node
+from stayput.approval import ApprovalWarning
 from stayput.crypto import paillier, signing
 from stayput.documents import type_name
 from stayput.encryption import parse_sum
@@ -417,3 +418,9 @@ def _paillier_bits() -> tuple[int, int, int]:
 
 def _document_limits() -> tuple[int, int]:
     return documents.MAX_DOCUMENT_BYTES, documents.MAX_DEPTH
+
+
+def test_every_warning_of_the_approval_report_is_explained() -> None:
+    text = (ROOT / "docs" / "output-checking.md").read_text()
+    told = re.findall(r"(?m)^\| `([A-Z_]+)` \|", text)
+    assert told == [kind.name for kind in ApprovalWarning]

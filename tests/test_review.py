@@ -135,7 +135,7 @@ class Forging:
 def test_a_report_is_about_the_scenario_in_the_log(desk: Desk) -> None:
     found = desk.read()
     assert found.scenario.digest == desk.digest
-    assert found.report.holder == NORTH
+    assert found.report.reader == NORTH
     assert found.report.scenario == desk.digest
     assert "APPROVAL REPORT FOR north" in found.report.text
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from stayput.disclosure import defaults
 from stayput.errors import ScenarioError
 from stayput.scenario import (
+    AuthorisationMode,
+    Authority,
     ColumnRole,
     ColumnType,
     Dominance,
@@ -601,3 +603,63 @@ def test_a_rule_that_needs_exact_numbers_is_not_promised_beside_noise(rule: str)
     assert error.where == "output." + rule.split(":")[0]
     text = GOOD + noise + "output: {min_count: 50, min_holders: 2}\n"
     assert parse_scenario_file(text, nonce=NONCE).output.min_count == 50
+
+
+# --- who authorises, and which version it is ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "where", "message"),
+    [
+        ("authorisation: both", "authorisation", "one mode"),
+        ("authorisation: {}", "authorisation", "one mode"),
+        ("authorisation: {centralised: a, sectoral: {b: [a]}}", "authorisation", "one mode"),
+        ("authorisation: {central: bureau}", "authorisation.central", "unknown key"),
+        ("authorisation: {centralised: [a]}", "authorisation.centralised", "expected a text"),
+        ("authorisation: {centralised: Bureau}", "authorisation.centralised", "is no name"),
+        ("authorisation: {centralised: a}", "authorisation", "no other part"),
+        ("authorisation: {sectoral: {}}", "authorisation.sectoral", "a has no authority"),
+        ("authorisation: {sectoral: {b: [a, b]}}", "authorisation.sectoral", "c has no"),
+        (
+            "authorisation: {sectoral: {b: [a, b], c: [b, c]}}",
+            "authorisation.sectoral",
+            "b has two authorities",
+        ),
+        (
+            "authorisation: {sectoral: {b: [a, b, c, sfo]}}",
+            "authorisation.sectoral",
+            "sfo is no holder",
+        ),
+        ("authorisation: {sectoral: {b: a}}", "authorisation.sectoral.b", "expected a list"),
+        ("replaces: 12345678", "replaces", "means a number"),
+        ("replaces: ab", "", ""),
+        ("replaces: Two Words", "replaces", "names no scenario"),
+        ("replaces: [a]", "replaces", "expected a text"),
+    ],
+)
+def test_authorities_and_versions_are_read_strictly(written: str, where: str, message: str) -> None:
+    found = mistakes(GOOD + written + "\n")
+    if not message:
+        assert found == []
+        return
+    assert any(e.where == where and message in str(e) for e in found), found
+
+
+def test_authorities_and_versions_are_what_was_written() -> None:
+    sectors = "authorisation: {sectoral: {rail: [c], air: [b, a]}}\nreplaces: earlier-one\n"
+    asked: list[str] = []
+
+    def earlier(name: str) -> bytes:
+        asked.append(name)
+        return b"e" * 32
+
+    scenario = parse_scenario_file(GOOD + sectors, nonce=NONCE, earlier=earlier)
+    assert scenario.authorities == (Authority("air", ("b", "a")), Authority("rail", ("c",)))
+    assert scenario.authorisation is AuthorisationMode.SECTORAL
+    assert (scenario.replaces, asked) == (b"e" * 32, ["earlier-one"])
+    central = parse_scenario_file(GOOD + "authorisation: {centralised: air}\n", nonce=NONCE)
+    assert central.authorities == (Authority("air", central.holders),)
+    plain = parse_scenario_file(GOOD, nonce=NONCE)
+    assert parse_scenario_file(GOOD + "authorisation: dispersed\n", nonce=NONCE) == plain
+    unknown = parse_scenario_file(GOOD + "replaces: earlier-one\n", nonce=NONCE)
+    assert unknown.replaces == bytes(32)  # the digest of no scenario: it cannot be proposed

@@ -2,8 +2,11 @@
 
 A deterministic text about one scenario for one holder: who asks and why, which SQL runs on *this
 holder's* node, the role and grade of each of its columns, what leaves, thresholds, how often, until
-when, and typed warnings.  Same scenario, same holder, same text, byte for byte: no clock, no data,
-no randomness.  The text is for a terminal: plain characters, no colours.
+when, what is different from an earlier version, and typed warnings.  Same scenario, same holder,
+same text, byte for byte: no clock, no data, no randomness; what it says of the earlier version
+follows from that one's sealed text, of how long it is valid from the proposal in the log.  The text
+is for a terminal: plain characters, no colours.  An authority reads what the holders read for whom
+it speaks (:func:`authority_report`).
 
 Not here: signing (the holder's own command does that) and judging the scenario: warnings name what
 a reader should weigh, the reader decides.
@@ -28,12 +31,13 @@ from stayput import documents
 from stayput.differencing import audit
 from stayput.disclosure import defaults
 from stayput.disclosure.wording import policy_sentences
-from stayput.errors import PermissionDenied, RuleViolation, SqlError
+from stayput.errors import PermissionDenied, RuleViolation, SqlError, VerificationError
 from stayput.finishing import noise_error
 from stayput.privacy import PICO, USUAL_DELTA, epsilon_of, run_cost
 from stayput.scenario import (
     BUDGET_UNIT,
     DELTA_UNIT,
+    Authority,
     Column,
     ColumnRole,
     ColumnType,
@@ -48,6 +52,7 @@ from stayput.scenario import (
 from stayput.sql import Plan, plan
 from stayput.sql.formulas import Formula, Mean, Total
 from stayput.steps import Waiver
+from stayput.versions import Difference, differences, loosened, lowered_grades
 from stayput.vertical.models import ModelQuestion, ask_model
 from stayput.vertical.plan import plan_join
 from stayput.vertical.questions import JoinQuestion, ask
@@ -66,6 +71,8 @@ USUAL_MIN_HOLDERS = defaults.MIN_HOLDERS
 MANY_CELLS = 1_000  # more than a person looks through before release
 MUCH_EPSILON = 10  # e**10 is 22,026: hardly a promise any more
 MANY_RUNS = 100  # several a week for a year: more a service than a question
+LONG_DAYS = 400  # a year, and some weeks to begin it: later, people and purposes have changed
+DAY_SECONDS = 86_400
 
 
 class ApprovalWarning(enum.Enum):
@@ -93,6 +100,13 @@ class ApprovalWarning(enum.Enum):
     NOISE_OF_ONE_HOLDER = 20
     NOISE_DROWNS = 21
     RUN_MAY_BE_REFUSED = 22
+    NO_DIFFERENCE_RULE = 23
+    RELEASED_UNSEEN = 24
+    VALID_LONG = 25
+    NEW_VERSION = 26
+    VERSION_UNKNOWN = 27
+    PROTECTION_LOWERED = 28
+    GRADE_LOWERED = 29
 
 
 _SENTENCES: Mapping[ApprovalWarning, str] = {
@@ -172,6 +186,31 @@ _SENTENCES: Mapping[ApprovalWarning, str] = {
         "Values outside what is declared stop a run, which everybody sees: noise does not hide"
         " that. Moving them to the bound, or to __other__, would. So it is with {columns}."
     ),
+    ApprovalWarning.NO_DIFFERENCE_RULE: (
+        "Answers are not compared with each other when they are given: the difference of two may be"
+        " about one row."
+    ),
+    ApprovalWarning.RELEASED_UNSEEN: (
+        "No person sees results about the sensitive columns {columns} before they are released:"
+        " the scenario asks for no review."
+    ),
+    ApprovalWarning.VALID_LONG: (
+        "It is valid for {days} days after it was proposed: by then other people may be in the"
+        " data, and other reasons behind the question."
+    ),
+    ApprovalWarning.NEW_VERSION: (
+        "It is a new version of a scenario that you know: {differences} are different, see section"
+        " {section}."
+    ),
+    ApprovalWarning.VERSION_UNKNOWN: (
+        "It is a new version of a scenario in which you had no part: what is different cannot be"
+        " shown to you. Read it as a new one."
+    ),
+    ApprovalWarning.PROTECTION_LOWERED: ("Less is asked for than in the earlier version: {rules}."),
+    ApprovalWarning.GRADE_LOWERED: (
+        "The column {column} was declared {before} in the earlier version, and is {now} now: what"
+        " depends on its grade (your ceiling, review by persons) protects it less."
+    ),
     ApprovalWarning.UNUSED_COLUMN: (
         "No statement uses the column {column}: there is no need to declare it."
     ),
@@ -193,11 +232,12 @@ class TypedWarning:
 
 @dataclasses.dataclass(frozen=True)
 class ApprovalReport:
-    """The text that ``holder`` reads; an approval signs :attr:`digest`."""
+    """The text that ``reader``, a holder or an authority, reads; what it decides signs
+    :attr:`digest`."""
 
     scenario: bytes
     nonce: bytes
-    holder: str
+    reader: str
     text: str
     warnings: tuple[TypedWarning, ...]
 
@@ -212,22 +252,41 @@ class ApprovalReport:
         )
 
 
-def approval_report(scenario: Scenario, holder: str) -> ApprovalReport:
+def approval_report(
+    scenario: Scenario,
+    holder: str,
+    *,
+    earlier: Scenario | None = None,
+    proposed: int | None = None,
+) -> ApprovalReport:
     """The report about ``scenario`` for ``holder``.
+
+    Args:
+        earlier: the scenario that it replaces, if the holder had a part in that one.
+        proposed: when it was proposed, Unix seconds, as the log says; without it nothing is said
+            of how long it is valid.
 
     Raises:
         PermissionDenied: the holder is not in the scenario.
         SqlError: a statement is outside the supported grammar, or uses a column against its role.
+        VerificationError: ``earlier`` is not what it replaces.
     """
     if holder not in scenario.holders:
         raise PermissionDenied(f"{holder} is not a holder in {scenario.name}")
+    if earlier is not None and earlier.digest != scenario.replaces:
+        raise VerificationError("this is not the scenario that it is a new version of")
     plans = verify_roles(scenario)
     models = _models_of(scenario)
-    warnings = tuple(_warnings(scenario, plans, models, holder))
+    changed = () if earlier is None else differences(earlier, scenario)
+    warnings = (
+        *_version_warnings(scenario, earlier, changed),
+        *_warnings(scenario, plans, models, holder),
+        *_validity_warnings(scenario, proposed),
+    )
     lines: list[str] = []
     for section in (
         _head(scenario, holder),
-        _who(scenario, holder),
+        _who(scenario, holder, earlier),
         _warned(warnings),
         _limits(scenario),
         _columns(scenario, plans, models, holder),
@@ -235,11 +294,87 @@ def approval_report(scenario: Scenario, holder: str) -> ApprovalReport:
         _together(plans),
         _released(scenario),
         _noise(scenario, plans),
-        _if_approved(scenario, holder),
+        _changed(scenario, earlier, changed),
+        _if_approved(scenario, holder, earlier),
     ):
         lines += [*section, ""] if section else []
     text = "\n".join(line.rstrip() for line in lines)
     return ApprovalReport(scenario.digest, scenario.nonce, holder, text, warnings)
+
+
+def authority_report(
+    scenario: Scenario,
+    authority: str,
+    *,
+    earlier: Scenario | None = None,
+    proposed: int | None = None,
+) -> ApprovalReport:
+    """The report about ``scenario`` for one of its authorities: what the holders read for whom it
+    speaks, one report for all that have the same tables.
+
+    Raises:
+        PermissionDenied: it is no authority of the scenario.
+        SqlError, VerificationError: see :func:`approval_report`; ``earlier`` is what the authority
+            knows of it.
+    """
+    served = {one.name: one.holders for one in scenario.authorities}.get(authority)
+    if served is None:
+        raise PermissionDenied(f"{authority} is no authority of {scenario.name}")
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for holder in served:
+        tables = tuple(table.name for table in scenario.tables if holder in table.holders)
+        groups.setdefault(tables, []).append(holder)
+    reports = [
+        (approval_report(scenario, first, earlier=earlier, proposed=proposed), rest)
+        for first, *rest in groups.values()
+    ]
+    lines = _authority_head(scenario, authority, served)
+    for report, rest in reports:
+        lines += _wrapped(f"What follows is the report for {report.reader}. " + _alike(rest), "")
+        lines += ["", report.text]
+    warnings = dict.fromkeys(warning for report, _ in reports for warning in report.warnings)
+    return ApprovalReport(
+        scenario.digest, scenario.nonce, authority, "\n".join(lines), tuple(warnings)
+    )
+
+
+def _authority_head(scenario: Scenario, authority: str, served: Sequence[str]) -> list[str]:
+    assert scenario.authorisation is not None  # it has an authority
+    mode = scenario.authorisation.name.lower()
+    title = f"AUTHORISATION REPORT FOR {authority}"
+    return [
+        title,
+        "=" * len(title),
+        "",
+        *_pairs(
+            [
+                ("Scenario", scenario.name),
+                ("Digest", scenario.digest.hex()),
+                ("You speak", f"{mode}, for {', '.join(served)}"),
+            ]
+        ),
+        "",
+        *_wrapped(
+            "You are asked to authorise the scenario besides its holders. You stand in for none of"
+            " them: each decides for itself, and it is sealed only when all of them and every"
+            " authority have agreed. If you refuse, it is over for everybody; if you withdraw"
+            " later, it is closed for good and its open runs fail.",
+            "",
+        ),
+        *_wrapped(
+            f"You sign, with the key of {authority}, the digest of the scenario above and the"
+            " digest of exactly this text, to its end.",
+            "",
+        ),
+        "",
+    ]
+
+
+def _alike(holders: Sequence[str]) -> str:
+    if not holders:
+        return "You speak for nobody else with these tables."
+    verb = "reads" if len(holders) == 1 else "read"
+    return f"{', '.join(holders)} {verb} the same, but for the name."
 
 
 def required_waivers(scenario: Scenario) -> tuple[Waiver, ...]:
@@ -423,6 +558,7 @@ def _warnings(
     for name, asking in collections.Counter(planned.table for planned in plans).items():
         if asking > 1:
             yield _warning(ApprovalWarning.SEVERAL_STATEMENTS, statements=asking, table=name)
+    yield from _unseen_warnings(scenario, roles)
     for table in scenario.tables:
         yield from _column_warnings(table, roles)
     if scenario.limits.runs > MANY_RUNS:
@@ -462,6 +598,48 @@ def _policy_warnings(scenario: Scenario) -> Iterator[TypedWarning]:
         yield TypedWarning(ApprovalWarning.NO_GROUP_RULE)
     if scenario.output.release_zeros:
         yield TypedWarning(ApprovalWarning.ZEROS_RELEASED)
+    if not scenario.output.min_difference and any(not table.vertical for table in scenario.tables):
+        yield TypedWarning(ApprovalWarning.NO_DIFFERENCE_RULE)
+
+
+def _version_warnings(
+    scenario: Scenario, earlier: Scenario | None, changed: Sequence[Difference]
+) -> Iterator[TypedWarning]:
+    if scenario.replaces is None:
+        return
+    if earlier is None:
+        yield TypedWarning(ApprovalWarning.VERSION_UNKNOWN)
+        return
+    yield _warning(
+        ApprovalWarning.NEW_VERSION,
+        differences=f"{len(changed)} thing{'s' if len(changed) != 1 else ''}",
+        section=_changes_number(scenario),
+    )
+    less = loosened(earlier, scenario)
+    if less:
+        yield _warning(ApprovalWarning.PROTECTION_LOWERED, rules="; ".join(less))
+    for column, before, now in lowered_grades(earlier, scenario):
+        yield _warning(ApprovalWarning.GRADE_LOWERED, column=column, before=before, now=now)
+
+
+def _validity_warnings(scenario: Scenario, proposed: int | None) -> Iterator[TypedWarning]:
+    days = 0 if proposed is None else (scenario.limits.valid_until - proposed) // DAY_SECONDS
+    if days > LONG_DAYS:
+        yield _warning(ApprovalWarning.VALID_LONG, days=days)
+
+
+def _unseen_warnings(
+    scenario: Scenario, roles: Mapping[tuple[str, str], str]
+) -> Iterator[TypedWarning]:
+    """Results about sensitive columns that no person sees before they are out."""
+    names = [
+        f"{table.name}.{column.name}"
+        for table in scenario.tables
+        for column in table.columns
+        if column.grade is Grade.SENSITIVE and (table.name, column.name) in roles
+    ]
+    if names and scenario.output.review is None:
+        yield _warning(ApprovalWarning.RELEASED_UNSEEN, columns=", ".join(names))
 
 
 def _noise_warnings(scenario: Scenario, plans: Sequence[Plan]) -> Iterator[TypedWarning]:
@@ -573,7 +751,7 @@ def _head(scenario: Scenario, holder: str) -> list[str]:
     ]
 
 
-def _who(scenario: Scenario, holder: str) -> list[str]:
+def _who(scenario: Scenario, holder: str, earlier: Scenario | None) -> list[str]:
     holders = ", ".join(f"{h} (you)" if h == holder else h for h in scenario.holders)
     return [
         "1. WHO ASKS, AND WHY",
@@ -582,6 +760,8 @@ def _who(scenario: Scenario, holder: str) -> list[str]:
                 ("Data user", f"{scenario.data_user}, who alone receives the results"),
                 ("Checker", f"{scenario.checker}, who opens sums over all holders, nobody's part"),
                 ("Holders", holders),
+                *_authorities(scenario),
+                *_predecessor(scenario, earlier),
             ]
         ),
         "   Title",
@@ -589,6 +769,31 @@ def _who(scenario: Scenario, holder: str) -> list[str]:
         "   Purpose",
         *_quoted(scenario.purpose),
     ]
+
+
+def _authorities(scenario: Scenario) -> Iterator[tuple[str, str]]:
+    """Who has to agree besides the holders."""
+    for authority in scenario.authorities:
+        yield (
+            "Authority",
+            f"{authority.name}, who has to authorise it as well, for {_for(authority, scenario)}",
+        )
+
+
+def _for(authority: Authority, scenario: Scenario) -> str:
+    everybody = sorted(authority.holders) == sorted(scenario.holders)
+    return "all holders" if everybody else ", ".join(authority.holders)
+
+
+def _predecessor(scenario: Scenario, earlier: Scenario | None) -> Iterator[tuple[str, str]]:
+    if scenario.replaces is None:
+        return
+    known = (
+        "in which you had no part"
+        if earlier is None
+        else f"{earlier.name}, compared in section {_changes_number(scenario)}"
+    )
+    yield "Version of", f"{scenario.replaces.hex()}, {known}"
 
 
 def _warned(warnings: tuple[TypedWarning, ...]) -> list[str]:
@@ -946,8 +1151,43 @@ def _plain_rho(rho: int) -> str:
     return f"{(Decimal(rho) / PICO).normalize():f}"
 
 
-def _if_approved(scenario: Scenario, holder: str) -> list[str]:
-    number = 8 if scenario.output.privacy is None else 9
+def _changes_number(scenario: Scenario) -> int:
+    return 8 if scenario.output.privacy is None else 9
+
+
+def _changed(
+    scenario: Scenario, earlier: Scenario | None, changed: Sequence[Difference]
+) -> list[str]:
+    """What is different from the earlier version, all of it."""
+    if earlier is None:
+        return []
+    lines = [
+        f"{_changes_number(scenario)}. WHAT IS DIFFERENT FROM THE EARLIER VERSION",
+        *_wrapped(
+            "When this version is sealed, the earlier one takes no more runs. Who approved that one"
+            " has not approved anything here. Both were compared field by field; what is not listed"
+            " is the same, letter by letter. A line with - stood there, a line with + stands there"
+            " now; two lines that look alike differ in spaces or in letters that look alike.",
+            "   ",
+        ),
+    ]
+    if not changed:
+        lines += _wrapped("Nothing is different.", "   ")
+    return lines + difference_lines(changed)
+
+
+def difference_lines(changed: Sequence[Difference]) -> list[str]:
+    """Differences as lines of a report: ours what and where, behind a bar the author's words."""
+    lines = []
+    for one in changed:
+        lines += _wrapped(f"- {one.place}: {one.change.name.lower()}", "   ")
+        for line in one.lines():
+            lines += _quoted(line)
+    return lines
+
+
+def _if_approved(scenario: Scenario, holder: str, earlier: Scenario | None) -> list[str]:
+    number = _changes_number(scenario) + (earlier is not None)
     lines = [
         f"{number}. IF YOU APPROVE",
         *_wrapped(

@@ -215,7 +215,7 @@ class Client:
             InvalidInput: it has joins, or another data user.
             RuleViolation: it names parties that are not of this consortium.
         """
-        scenario = parse_scenario_file(text, nonce=self._random(16))
+        scenario = parse_scenario_file(text, nonce=self._random(16), earlier=self.find)
         if any(table.vertical for table in scenario.tables):
             raise InvalidInput(
                 "this version checks scenarios with joins, and does not run them yet",
@@ -299,10 +299,10 @@ class Client:
         raise NotFound(f"no scenario {name!r}", hint="`stayput scenario list` shows all")
 
     def wait_until_sealed(self, digest: bytes, *, timeout: float = 3600.0) -> None:
-        """Wait until every holder has approved.
+        """Wait until every holder has approved, and every authority has authorised.
 
         Raises:
-            RunFailure: a holder refused or revoked.
+            RunFailure: one of them refused or took it back; the hint says who, and their code.
             NotYet: the time is over.
         """
         deadline = self._monotonic() + timeout
@@ -312,7 +312,9 @@ class Client:
                 return
             if state.phase is not ScenarioPhase.PROPOSED:
                 raise RunFailure(
-                    f"the scenario is {state.phase.name.lower()}", reason=state.phase.name
+                    f"the scenario is {state.phase.name.lower()}",
+                    reason=state.phase.name,
+                    hint="; ".join(state.refusals()),
                 )
             if not self._wait(deadline):
                 raise NotYet(

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from stayput.approval import approval_report, required_waivers
+from stayput.approval import required_waivers
 from stayput.checker import Checker
 from stayput.client import Client
 from stayput.coordinator import Coordinator
@@ -24,6 +24,7 @@ from stayput.membership import Members, form_member_list, verify_member_list
 from stayput.node import Node, Stager
 from stayput.privacy import Budget
 from stayput.replica import Replica
+from stayput.review import earlier_version, read_by
 from stayput.scenario import Scenario
 from stayput.steps import Decision, Member, Role, Round, ScenarioReviewed
 from stayput.store.journal import Journal
@@ -266,9 +267,12 @@ class Federation:
         )
 
     def approve(self, scenario: Scenario) -> None:
-        """Every holder approves, with the waivers that the scenario needs."""
+        """Every holder approves what it reads, with the waivers that the scenario needs."""
+        self.client.replica.catch_up(self.link(self.user_name))
+        proposed = self.client.replica.session.scenarios[scenario.digest].proposed.time
         for name in scenario.holders:
-            report = approval_report(scenario, name)
+            earlier = earlier_version(name, self.client.replica, self.link(name), scenario)
+            report = read_by(name, scenario, earlier, proposed).report
             self._ledgers[name].approve(scenario.digest, report.digest, scenario.limits.runs)
             step = ScenarioReviewed(
                 scenario=scenario.digest,

@@ -1,4 +1,5 @@
-"""Review: what a holder does about a scenario (read, approve, refuse, revoke), with its own key.
+"""Review: what a holder does about a scenario (read, approve, refuse, revoke), with its own key;
+what an authority reads of it (what that does is :mod:`stayput.authorising`).
 
 Each action is fit to be repeated after a crash at any point.  The order matters: an approval is in
 the holder's own ledger before anybody hears of it, so a node never meets a seal that it knows
@@ -20,6 +21,7 @@ from stayput.approval import (
     ApprovalReport,
     Ceiling,
     approval_report,
+    authority_report,
     required_waivers,
     verify_ceiling,
 )
@@ -52,15 +54,16 @@ Clock = Callable[[], int]
 
 @dataclasses.dataclass(frozen=True)
 class Review:
-    """A scenario that stands against the log, and the report about it for one holder."""
+    """A scenario that stands against the log, and one holder's, or authority's, report about it."""
 
     scenario: Scenario
     report: ApprovalReport
 
     @property
     def waivers(self) -> tuple[Waiver, ...]:
-        """The protections that an approval has to give up explicitly."""
-        return required_waivers(self.scenario)
+        """The protections that an approval has to give up explicitly; an authority has none."""
+        holder = self.report.reader in self.scenario.holders
+        return required_waivers(self.scenario) if holder else ()
 
 
 def fetch_scenario(replica: Replica, link: CoordinatorLink, digest: bytes) -> Scenario:
@@ -80,20 +83,48 @@ def fetch_scenario(replica: Replica, link: CoordinatorLink, digest: bytes) -> Sc
 def review_report(
     identity: Identity, replica: Replica, link: CoordinatorLink, digest: bytes
 ) -> Review:
-    """What this holder has to read before it decides.
+    """What this holder, or authority, has to read before it decides.
 
     Raises:
-        PermissionDenied: this party is no holder of the scenario.
+        PermissionDenied: this party is neither in this scenario.
         NotFound, VerificationError: see :func:`fetch_scenario`.
         SqlError: a statement is outside the supported grammar.
     """
-    if identity.name not in _state(replica, digest).proposed.holders:
+    state = _state(replica, digest)
+    if identity.name not in (*state.proposed.holders, *state.proposed.authorities):
         raise PermissionDenied(
-            f"{identity.name} is no holder of this scenario",
-            hint="use --home with the folder of a holder of the scenario",
+            f"{identity.name} is no holder of this scenario, and no authority",
+            hint="use --home with the folder of a holder of the scenario, or of an authority",
         )
     scenario = fetch_scenario(replica, link, digest)
-    return Review(scenario, approval_report(scenario, identity.name))
+    earlier = earlier_version(identity.name, replica, link, scenario)
+    return read_by(identity.name, scenario, earlier, state.proposed.time)
+
+
+def read_by(reader: str, scenario: Scenario, earlier: Scenario | None, proposed: int) -> Review:
+    """The review of one party, from the texts alone.
+
+    Args:
+        proposed: time of the proposal in the log.
+
+    Raises as :func:`review_report`.
+    """
+    make = approval_report if reader in scenario.holders else authority_report
+    return Review(scenario, make(scenario, reader, earlier=earlier, proposed=proposed))
+
+
+def earlier_version(
+    name: str, replica: Replica, link: CoordinatorLink, scenario: Scenario
+) -> Scenario | None:
+    """The scenario that this one replaces, if there is one and ``name`` has a part in it.
+
+    Raises:
+        VerificationError: the coordinator sent another one.
+    """
+    if scenario.replaces is None:
+        return None
+    known = name in _state(replica, scenario.replaces).parties()
+    return fetch_scenario(replica, link, scenario.replaces) if known else None
 
 
 def audit_beside(
@@ -112,7 +143,7 @@ def audit_beside(
     held: dict[str, list[Plan]] = {}
     for digest, state in replica.session.scenarios.items():
         asked = state.phase in (ScenarioPhase.SEALED, ScenarioPhase.USED_UP) or state.runs_ordered
-        ours = identity.name in state.proposed.holders
+        ours = identity.name in (*state.proposed.holders, *state.proposed.authorities)
         if digest == scenario.digest or not asked or not ours:
             continue
         if state.proposed.user == scenario.data_user:
@@ -132,13 +163,11 @@ def _plans(scenario: Scenario) -> list[Plan]:
 
 
 def pending_reviews(identity: Identity, replica: Replica) -> tuple[bytes, ...]:
-    """Digests of the scenarios that wait for this holder, oldest first."""
+    """Digests of the scenarios that wait for this holder or authority, oldest first."""
     return tuple(
         digest
         for digest, state in replica.session.scenarios.items()
-        if state.phase is ScenarioPhase.PROPOSED
-        and identity.name in state.proposed.holders
-        and identity.name not in state.reviews
+        if state.phase is ScenarioPhase.PROPOSED and identity.name in state.awaited()
     )
 
 
@@ -177,9 +206,11 @@ def approve(
         The approval in the log: this one, or the one that was there already.
 
     Raises:
+        PermissionDenied: not a holder of the scenario.
         RuleViolation: the policy asks for too little, a waiver is missing, or the rules forbid it
             (reviewed otherwise, expired…).
     """
+    _require_holder(review.scenario, identity)
     replica.catch_up(link)
     digest = review.scenario.digest
     done = _own_review(replica, identity, digest)
@@ -241,7 +272,8 @@ def in_code_order(waivers: Iterable[Waiver]) -> tuple[Waiver, ...]:
 def countersign_report(
     review: Review, read: bytes, key: SigningKey, *, waivers: tuple[Waiver, ...] = ()
 ) -> bytes:
-    """A person's statement that the holder may approve what was read, for :func:`approve`.
+    """A person's statement that its party may approve, or authorise, what was read, for
+    :func:`approve` and :func:`stayput.authorising.authorise`.
 
     Args:
         read: digest of the report that the person has read.
@@ -256,7 +288,7 @@ def countersign_report(
             hint="read it again: `stayput report`",
         )
     said = ReportApproved(
-        review.scenario.digest, review.report.holder, read, in_code_order(waivers)
+        review.scenario.digest, review.report.reader, read, in_code_order(waivers)
     )
     return countersign(said, key)
 
@@ -276,8 +308,10 @@ def refuse(
         The refusal in the log: this one, or the one that was there already.
 
     Raises:
+        PermissionDenied: not a holder of the scenario.
         RuleViolation: it is sealed or approved already (revoke it), or closed.
     """
+    _require_holder(review.scenario, identity)
     replica.catch_up(link)
     digest = review.scenario.digest
     done = _own_review(replica, identity, digest)
@@ -346,6 +380,14 @@ def publish_revocation(
             f"revoked at this node, but nobody else knows: {error.message}",
             hint="this node takes no part from now on; revoke again when the coordinator is back",
         ) from None
+
+
+def _require_holder(scenario: Scenario, identity: Identity) -> None:
+    if identity.name not in scenario.holders:
+        raise PermissionDenied(
+            f"{identity.name} is no holder of this scenario",
+            hint="an authority decides with `stayput authority`",
+        )
 
 
 def waiver_word(waiver: Waiver) -> str:

@@ -29,7 +29,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from stayput.approval import declared_column, role_violations
 from stayput.disclosure import defaults
-from stayput.errors import InvalidInput, ScenarioError, SqlError
+from stayput.errors import InvalidInput, NotFound, ScenarioError, SqlError
 from stayput.scenario import (
     IDENTIFIER,
     MAX_DECIMALS,
@@ -47,6 +47,8 @@ from stayput.scenario import (
     RUN_KEY_BITS,
     SLUG,
     UNSHOWABLE,
+    AuthorisationMode,
+    Authority,
     Column,
     ColumnRole,
     ColumnType,
@@ -95,7 +97,7 @@ _OF_PRIVACY = (
 
 _SCENARIO_KEYS = (
     "scenario", "title", "purpose", "data_user", "checker", "holders", "limits", "tables",
-    "join", "statements", "models", "output", "privacy", "encryption",
+    "join", "statements", "models", "output", "privacy", "encryption", "authorisation", "replaces",
 )  # fmt: skip
 _COLUMN_KEYS = (
     "type", "unit", "decimals", "min", "max", "outside", "levels", "grade", "nullable", "role",
@@ -114,27 +116,36 @@ _PRIVACY_KEYS = ("mechanism", "epsilon", "delta", "rho", "unit", "max_rows_per_u
 _DOMINANCE_KEYS = ("p_percent", "top_one_percent", "top_two_percent")
 _PARAMETER_KEYS = ("type", "min", "max", "levels", "decimals")
 
+_VERSION = re.compile(r"[a-z][a-z0-9-]{0,62}|[0-9a-f]{6,64}")
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 _DECIMAL = re.compile(r"(-?)(0|[1-9][0-9]{0,18})(?:\.([0-9]{1,18}))?")
 _POWER_OF_TEN = re.compile(r"([1-9])e-(1[0-8]|[1-9])")
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
+Earlier = Callable[[str], bytes]
+"""The digest of the scenario that a name, or the first digits of a digest, means."""
+
+NO_SCENARIO = bytes(32)
+"""Stands for an earlier version as long as nobody has looked which one is meant: the digest of no
+scenario, so that what names it cannot be proposed (clause S-9)."""
+
 E = TypeVar("E", bound=enum.Enum)
 T = TypeVar("T")
 
 
-def parse_scenario_file(text: str, *, nonce: bytes) -> Scenario:
+def parse_scenario_file(text: str, *, nonce: bytes, earlier: Earlier | None = None) -> Scenario:
     """Read a scenario file.
 
     Args:
         text: the whole file.
         nonce: 16 fresh random bytes; they make the digest unguessable.
+        earlier: looks up the scenario that it replaces; without it, that is :data:`NO_SCENARIO`.
 
     Raises:
         ScenarioError: the first mistake in the file; :func:`check_scenario_file` lists all.
     """
-    reader = _Reader(text)
+    reader = _Reader(text, earlier)
     scenario = reader.scenario(nonce)
     if reader.errors:
         raise _first(reader.errors)
@@ -181,7 +192,8 @@ def _first(errors: list[ScenarioError]) -> ScenarioError:
 class _Reader:
     """Walks the node tree once and collects mistakes; every ``None`` it returns has one."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, earlier: Earlier | None = None) -> None:
+        self._earlier = earlier
         self.errors: list[ScenarioError] = []
         self._lines = _LINE_BREAK.split(text)
         self._sql_nodes: dict[str, ScalarNode] = {}  # by statement
@@ -202,7 +214,10 @@ class _Reader:
         return self._attempt(lambda node, _: self._scenario(node, nonce), self._root, "")
 
     def _scenario(self, root: Node, nonce: bytes) -> Scenario | None:
-        optional = ("output", "join", "statements", "models", "privacy", "encryption")
+        optional = (
+            "output", "join", "statements", "models", "privacy", "encryption", "authorisation",
+            "replaces",
+        )  # fmt: skip
         fields = self._mapping(
             root, "", _SCENARIO_KEYS, [key for key in _SCENARIO_KEYS if key not in optional]
         )
@@ -215,6 +230,20 @@ class _Reader:
         checker = self._of(fields, "checker", self._slug)
         holders = self._of(fields, "holders", self._holders)
         self._different_parties(fields, user, checker, holders)
+        dispersed: tuple[AuthorisationMode | None, tuple[Authority, ...]] = (None, ())
+        authorised = self._optional(
+            fields, "authorisation", lambda n, w: self._authorisation(n, w, holders), "", dispersed
+        )
+        for authority in () if authorised is None else authorised[1]:
+            if authority.name in (user, checker, *(holders or ())):
+                self._wrong(
+                    fields["authorisation"],
+                    "authorisation",
+                    f"{authority.name} is no authority: an authority has no other part",
+                    "name a member with the role auditor",
+                )
+        first: tuple[bytes | None] = (None,)
+        version = self._optional(fields, "replaces", self._replaces, "", first)
         limits = self._of(fields, "limits", self._limits)
         tables = self._of(fields, "tables", lambda n, w: self._tables(n, w, holders))
         no_statement: tuple[Statement, ...] = ()
@@ -254,8 +283,71 @@ class _Reader:
                 models=_given(models),
                 proven=_given(proven),
                 run_key_bits=_given(key_bits),
+                authorisation=_given(authorised)[0],
+                authorities=_given(authorised)[1],
+                replaces=_given(version)[0],
             ),
         )
+
+    def _authorisation(
+        self, node: Node, where: str, holders: tuple[str, ...] | None
+    ) -> tuple[AuthorisationMode | None, tuple[Authority, ...]] | None:
+        """Who has to authorise the scenario besides its holders (clause S-8)."""
+        if isinstance(node, ScalarNode) and node.value == "dispersed":
+            return (None, ())
+        hint = (
+            "write dispersed, {centralised: AUTHORITY} or {sectoral: {AUTHORITY: [holders]}}:"
+            " authorities are members with the role auditor"
+        )
+        if not isinstance(node, MappingNode) or len(node.value) != 1:
+            raise mistake(node, where, "authorisation has one mode", hint)
+        fields = self._mapping(node, where, ["centralised", "sectoral"], [])
+        if "centralised" in fields:
+            name = self._of(fields, "centralised", self._slug, where)
+            if name is None or holders is None:
+                return None
+            return AuthorisationMode.CENTRALISED, (Authority(name, holders),)
+        found = self._of(fields, "sectoral", lambda n, w: self._sectors(n, w, holders), where)
+        return None if found is None else (AuthorisationMode.SECTORAL, found)
+
+    def _sectors(
+        self, node: Node, where: str, holders: tuple[str, ...] | None
+    ) -> tuple[Authority, ...] | None:
+        """Authorities with the holders for whom each speaks; together all of them, each once."""
+        before = len(self.errors)
+        found: dict[str, tuple[str, ...]] = {}
+        for key, value in self._pairs(node, where):
+            at = join(where, key.value)
+            name = self._attempt(self._slug, key, at)
+            served = self._attempt(self._holders, value, at)
+            if name is not None and served is not None:
+                found[name] = served
+        if holders is None or len(self.errors) > before:
+            return None
+        everybody = [holder for served in found.values() for holder in served]
+        for holder in dict.fromkeys((*holders, *everybody)):
+            if holder not in holders:
+                self._wrong(node, where, f"{holder} is no holder of the scenario")
+            elif everybody.count(holder) != 1:
+                word = "no authority" if holder not in everybody else "two authorities"
+                hint = "name each holder under the authority of its sector, once"
+                self._wrong(node, where, f"{holder} has {word}", hint)
+        if len(self.errors) > before:
+            return None
+        return tuple(Authority(name, found[name]) for name in sorted(found))
+
+    def _replaces(self, node: Node, where: str) -> tuple[bytes | None] | None:
+        """The scenario that this is a new version of (clause S-9); in a tuple, like the policy."""
+        text = self._scalar(node, where)
+        if not _VERSION.fullmatch(text):
+            hint = "the name of the earlier version, or its digest as `scenario list` shows it"
+            raise mistake(node, where, f"{shown(text)} names no scenario", hint)
+        if self._earlier is None:
+            return (bytes.fromhex(text) if len(text) == 64 else NO_SCENARIO,)
+        try:
+            return (self._earlier(text),)
+        except (NotFound, InvalidInput) as error:
+            raise mistake(node, where, error.message, error.hint) from None
 
     def _encryption(self, node: Node, where: str) -> bool | None:
         fields = self._mapping(node, where, ["proof_of_knowledge"], [])

@@ -238,6 +238,7 @@ class ScenarioState:
     reviews: dict[str, ScenarioReviewed] = dataclasses.field(default_factory=dict)
     authorisations: dict[str, ScenarioAuthorised] = dataclasses.field(default_factory=dict)
     runs_ordered: int = 0
+    revoked: ScenarioRevoked | None = None
     entries: list[int] = dataclasses.field(default_factory=list)
 
     @property
@@ -253,6 +254,13 @@ class ScenarioState:
         decided = {**self.reviews, **self.authorisations}
         everybody = (*self.proposed.holders, *self.proposed.authorities)
         return tuple(name for name in everybody if name not in decided)
+
+    def refusals(self) -> tuple[str, ...]:
+        """Who has closed it, and the code that they gave: ``north: LEGAL``."""
+        said = [(name, step.reason) for name, step in self.reviews.items()]
+        said += [(name, step.reason) for name, step in self.authorisations.items()]
+        said += [] if self.revoked is None else [(self.revoked.holder, self.revoked.reason)]
+        return tuple(f"{name}: {reason.name}" for name, reason in said if reason is not None)
 
     def parties(self) -> frozenset[str]:
         """Everybody named in the scenario."""
@@ -624,6 +632,13 @@ class Session:
     def scenario_of(self, run: bytes) -> ScenarioState:
         """The scenario of a run. Raises KeyError."""
         return self.scenarios[self.runs[run].ordered.scenario]
+
+    def predecessors(self, scenario: bytes) -> Iterator[bytes]:
+        """The scenarios that this one is a new version of, newest first (clause S-9)."""
+        earlier = self.scenarios[scenario].proposed.replaces
+        while earlier is not None:
+            yield earlier
+            earlier = self.scenarios[earlier].proposed.replaces
 
     # --- rules, one function per step -------------------------------------------------------------
 
@@ -1000,6 +1015,7 @@ class Session:
                 earlier.phase = ScenarioPhase.REPLACED  # its open runs go on
 
     def _effect_revoked(self, step: ScenarioRevoked) -> None:
+        self.scenarios[step.scenario].revoked = step
         self._revoke(step.scenario)
 
     def _revoke(self, scenario: bytes) -> None:

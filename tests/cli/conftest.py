@@ -10,10 +10,14 @@ import pytest
 from cli.transcript import Outcome, Stayput
 
 from stayput.cli import main
+from stayput.crypto.signing import SigningKey
 from stayput.federation import Federation, LocalLink
 from stayput.identity import Identity, save_members
 from stayput.link import LogPage
 from stayput.membership import Members
+
+PEOPLE = [SigningKey.from_bytes(bytes([i]) * 32) for i in range(41, 44)]
+"""Reviewers of the authority ``bureau``, of whom two sign."""
 
 
 @pytest.fixture
@@ -69,6 +73,8 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
         sources=pets.sources(root),
         stager=lambda name: pets.TableStager(pets.rows_of(name)),
         paillier_bits=2048,
+        auditors=("bureau", "clinic"),
+        reviewers={"bureau": ([key.public for key in PEOPLE], 2)},
     )
     for name in federation.identities:
         save_members(root / name, federation.members.envelope, coordinator="127.0.0.1:1")

@@ -64,7 +64,8 @@ def test_from_proposal_to_seal(stayput: Stayput, live: Federation) -> None:
 
     report = stayput("report", "colours", home=north)
     scenario = live.client.scenario(bytes.fromhex(digest))
-    expected = approval_report(scenario, "north")
+    proposed = live.client.state(bytes.fromhex(digest)).proposed.time
+    expected = approval_report(scenario, "north", proposed=proposed)
     assert report.out == expected.text, "byte for byte what an approval signs"
     assert expected.digest.hex() in report.err
     as_json = stayput("report", digest[:8], "--json", home=north).json
@@ -467,4 +468,5 @@ def test_reviews_are_of_the_scenario_in_the_log(live: Federation) -> None:
     written = parse_scenario_file(
         pets.TEXT.replace("scenario: pets", "scenario: same"), nonce=nonce
     )
-    assert found.report == approval_report(written, "north")
+    proposed = live.client.state(digest).proposed.time
+    assert found.report == approval_report(written, "north", proposed=proposed)

@@ -68,7 +68,8 @@ def test_all_commands_of_the_house_are_there() -> None:
     assert {" ".join(words) for words in _commands()} == {
         "init", "card", "consortium form", "join", "members", "start",
         "source add", "source renew", "source list", "source describe",
-        "scenario check", "scenario propose", "scenario list", "scenario show",
+        "scenario check", "scenario propose", "scenario list", "scenario show", "scenario diff",
+            "authority authorise", "authority refuse", "authority withdraw",
         "pending", "report", "approve", "refuse", "revoke", "node notes", "node budget",
         "checker reasons", "checker held", "checker show", "checker pass", "checker fail",
         "reviewer new", "reviewer enrol", "reviewer sign",

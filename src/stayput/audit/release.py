@@ -144,10 +144,13 @@ def bundle_release(
         scenario, order, result: canonical bytes of the documents.
     """
     size = claimed_checkpoint(checkpoint).size
-    # Of rotations all: without them signatures and cosignatures made since do not hold.
+    # Of rotations all: without them signatures and cosignatures made since do not hold.  Of earlier
+    # versions of the scenario their proposals: without them it could not be one (S-9).
+    asked = session.runs[run].ordered.scenario
     wanted = {
         0,
         *session.rotations,
+        *(session.scenarios[one].entries[0] for one in session.predecessors(asked)),
         *session.scenario_of(run).entries,
         *session.runs[run].entries,
     }

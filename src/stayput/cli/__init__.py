@@ -28,6 +28,7 @@ import typer
 from stayput import __version__
 from stayput.cli import (
     auditing,
+    authority,
     checking,
     consortium,
     demonstration,
@@ -59,6 +60,7 @@ for module in (
     sources,
     scenarios,
     holder,
+    authority,
     persons,
     runs,
     checking,
@@ -87,6 +89,7 @@ def _stayput(
     See it work:       stayput demo
     Join:              init, card, consortium form, join, members, start
     Have data:         source, pending, report, approve, refuse, revoke, node notes
+    Authorise:         pending, report, authority
     Sign as a person:  reviewer, checker
     Ask:               scenario, rehearse, run, result
     Check:             checker reasons

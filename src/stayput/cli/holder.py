@@ -34,6 +34,7 @@ from stayput.errors import ConfigurationError, RuleViolation
 if TYPE_CHECKING:
     from stayput.differencing import StaticAudit
     from stayput.identity import Identity
+    from stayput.review import Review
 
 
 class WaiverName(enum.StrEnum):
@@ -70,7 +71,7 @@ def register(app: typer.Typer) -> None:
 
 
 def pending(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
-    """Print the scenarios that wait for this holder's review."""
+    """Print the scenarios that wait for this holder's, or authority's, decision."""
     from stayput.review import pending_reviews
 
     with opened(home) as (identity, replica, link):
@@ -91,7 +92,7 @@ def pending(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
 
 
 def report(scenario: ScenarioId, as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
-    """Print the approval report: what this holder reads before it decides."""
+    """Print the approval report: what this holder, or authority, reads before it decides."""
     from stayput.review import audit_beside, review_report
     from stayput.session import ScenarioPhase
 
@@ -104,7 +105,7 @@ def report(scenario: ScenarioId, as_json: AsJson = False, home: Home = DEFAULT_H
         put_json(
             {
                 "scenario": digest.hex(),
-                "holder": found.holder,
+                "reader": found.reader,
                 "digest": found.digest.hex(),
                 "warnings": [
                     {"kind": w.kind.name, "sentence": w.sentence, **dict(w.parameters)}
@@ -120,7 +121,10 @@ def report(scenario: ScenarioId, as_json: AsJson = False, home: Home = DEFAULT_H
     if beside is not None:
         _say_beside(beside)
     say(f"report {found.digest.hex()}")
-    say("approve with `stayput approve`, or refuse with `stayput refuse --reason CODE`")
+    if found.reader in reviewed.scenario.holders:
+        say("approve with `stayput approve`, or refuse with `stayput refuse --reason CODE`")
+    else:
+        say("`stayput authority authorise`, or `stayput authority refuse --reason CODE`")
 
 
 def _say_beside(beside: StaticAudit) -> None:
@@ -159,19 +163,8 @@ def approve(
     with opened(home) as (identity, replica, link), opened_ledger(identity) as ledger:
         digest = find_scenario(identity, replica, link, scenario, prefer=(ScenarioPhase.PROPOSED,))
         reviewed = review.review_report(identity, replica, link, digest)
-        signed = reviewed.report.digest
-        if read and parse_fingerprint(read) != signed:
-            raise RuleViolation(
-                "the report is not the one that was read",
-                clause="S-2",
-                hint="read it again: `stayput report`",
-            )
-        say(f"scenario {reviewed.scenario.name}, digest {digest.hex()}")
-        say(f"report   {signed.hex()}")
-        warnings = [warning.kind.name for warning in reviewed.report.warnings]
-        if warnings:
-            say(f"warnings {', '.join(warnings)} (in words: `stayput report`)")
-        _require_yes(yes, f"Approve it in the name of {identity.name}?")
+        require_report(reviewed, read)
+        require_yes(yes, f"Approve it in the name of {identity.name}?")
         settings = load_settings(home)
         review.approve(
             reviewed,
@@ -190,6 +183,29 @@ def approve(
     say(f"approved by {identity.name}; the scenario is {state.phase.name.lower()}")
 
 
+def require_report(reviewed: Review, read: str) -> None:
+    """Say which report will be signed; it is the one that was read, if that was named.
+
+    Args:
+        read: its digest as a person typed it, or nothing.
+
+    Raises:
+        RuleViolation: it is another one.
+    """
+    signed = reviewed.report.digest
+    if read and parse_fingerprint(read) != signed:
+        raise RuleViolation(
+            "the report is not the one that was read",
+            clause="S-2",
+            hint="read it again: `stayput report`",
+        )
+    say(f"scenario {reviewed.scenario.name}, digest {reviewed.scenario.digest.hex()}")
+    say(f"report   {signed.hex()}")
+    warnings = [warning.kind.name for warning in reviewed.report.warnings]
+    if warnings:
+        say(f"warnings {', '.join(warnings)} (in words: `stayput report`)")
+
+
 def refuse(
     scenario: ScenarioId, reason: Reason, yes: Yes = False, home: Home = DEFAULT_HOME
 ) -> None:
@@ -202,7 +218,7 @@ def refuse(
     with opened(home) as (identity, replica, link):
         digest = find_scenario(identity, replica, link, scenario, prefer=(ScenarioPhase.PROPOSED,))
         reviewed = review.review_report(identity, replica, link, digest)
-        _require_yes(yes, f"Refuse {reviewed.scenario.name} in the name of {identity.name}?")
+        require_yes(yes, f"Refuse {reviewed.scenario.name} in the name of {identity.name}?")
         review.refuse(
             reviewed, identity, replica, link, reason=RefusalReason[reason.name], clock=clock
         )
@@ -220,7 +236,7 @@ def revoke(
     from stayput.steps import RefusalReason
 
     identity = load_identity(home)
-    _require_yes(yes, f"Take the approval of {scenario} back, for good?")
+    require_yes(yes, f"Take the approval of {scenario} back, for good?")
     with contextlib.ExitStack() as stack:
         ledger = stack.enter_context(opened_ledger(identity))
         digest = _known_here(identity, scenario)
@@ -320,7 +336,12 @@ def _left(total: int, spent: int) -> str:
     return f"{max(0, 100 * (total - spent) // max(total, 1))} %"
 
 
-def _require_yes(yes: bool, question: str) -> None:
+def require_yes(yes: bool, question: str) -> None:
+    """A yes on the command line or the terminal.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
     if yes or confirm(question):
         return
     raise ConfigurationError(

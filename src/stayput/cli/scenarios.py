@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,7 @@ from stayput.cli.terminal import (
 
 if TYPE_CHECKING:
     from stayput.errors import ScenarioError
+    from stayput.scenario import Scenario
     from stayput.session import ScenarioState
 
 ScenarioId = Annotated[
@@ -37,6 +39,7 @@ def register(app: typer.Typer) -> None:
     group.command("propose")(propose)
     group.command("list")(list_scenarios)
     group.command("show")(show)
+    group.command("diff")(diff)
     app.add_typer(group, name="scenario")
 
 
@@ -58,10 +61,22 @@ def check(
     if mistakes:
         say(f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''} in {file}")
         raise typer.Exit(1)
-    if any(table.vertical for table in parse_scenario_file(text, nonce=bytes(16)).tables):
+    found = parse_scenario_file(text, nonce=bytes(16))
+    for who in _who_signs(found):
+        say(who)
+    if any(table.vertical for table in found.tables):
         say(f"{file} has no mistake; this version does not run joins yet")
         return
     say(f"{file} can be proposed; `stayput rehearse` shows what would come out")
+
+
+def _who_signs(scenario: Scenario) -> Iterator[str]:
+    """Who has to agree before it is sealed."""
+    yield f"each of these holders has to approve: {', '.join(scenario.holders)}"
+    for authority in scenario.authorities:
+        yield f"{authority.name} has to authorise it as well, for {', '.join(authority.holders)}"
+    if scenario.deciders:
+        yield f"of {scenario.checker}'s people, {scenario.deciders} clear results that are held"
 
 
 def _mistake(mistake: ScenarioError) -> str:
@@ -85,8 +100,10 @@ def propose(
     text = read_text(file)
     with opened_client(home) as client:
         digest = client.propose(text)
-        holders = client.state(digest).proposed.holders
-    say(f"proposed; waits for the approval of {', '.join(holders)}")
+        proposed = client.state(digest).proposed
+    say(f"proposed; waits for the approval of {', '.join(proposed.holders)}")
+    if proposed.authorities:
+        say(f"and for the authorisation of {', '.join(proposed.authorities)}")
     put(digest.hex())
 
 
@@ -143,6 +160,17 @@ def _scenario_json(
             holder: state.reviews[holder].decision.name.lower() if holder in state.reviews else None
             for holder in proposed.holders
         },
+        "authorisation": (
+            "dispersed" if proposed.authorisation is None else proposed.authorisation.name.lower()
+        ),
+        "authorisations": {
+            name: state.authorisations[name].decision.name.lower()
+            if name in state.authorisations
+            else None
+            for name in proposed.authorities
+        },
+        "replaces": None if proposed.replaces is None else proposed.replaces.hex(),
+        "refusals": list(state.refusals()),
         "runs_ordered": state.runs_ordered,
         "runs": proposed.runs,
         "valid_until": proposed.valid_until,
@@ -159,7 +187,8 @@ def show(scenario: ScenarioId, as_json: AsJson = False, home: Home = DEFAULT_HOM
     with opened(home) as (identity, replica, link):
         digest = find_scenario(identity, replica, link, scenario)
         found = fetch_scenario(replica, link, digest)
-    state = replica.session.scenarios[digest]
+    states = replica.session.scenarios
+    state = states[digest]
     if as_json:
         put_json(json.loads(documents.encode(found)))
         return
@@ -172,6 +201,16 @@ def show(scenario: ScenarioId, as_json: AsJson = False, home: Home = DEFAULT_HOM
     put(f"valid until  {moment(found.limits.valid_until - 1)}")
     for holder in found.holders:
         put(f"holder       {holder}: {_review_words(state, holder)}")
+    for authority in found.authorities:
+        served, said = ", ".join(authority.holders), _authority_words(state, authority.name)
+        put(f"authority    {authority.name}, for {served}: {said}")
+    if state.revoked is not None:
+        put(f"revoked      by {state.revoked.holder}, {state.revoked.reason.name}")
+    if found.replaces is not None:
+        put(f"replaces     {found.replaces.hex()}")
+    replaced = [d for d, other in states.items() if other.proposed.replaces == digest]
+    for newer in replaced:
+        put(f"replaced by  {newer.hex()}: {phase_words(states[newer], int(time.time()))}")
     for statement in found.statements:
         put(f"\n{statement.name}({', '.join(p.name for p in statement.parameters)})")
         put("    " + statement.sql.strip().replace("\n", "\n    "))
@@ -179,6 +218,36 @@ def show(scenario: ScenarioId, as_json: AsJson = False, home: Home = DEFAULT_HOM
         put(f"\n{model.name}")
         for line in model_sentences(ask_model(model, found.tables)):
             put(f"    {line}")
+
+
+def diff(
+    earlier: ScenarioId,
+    later: Annotated[str, typer.Argument(metavar="LATER", help="The other one.")],
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Print everything in which two scenarios differ, both of which you are in."""
+    from stayput.approval import difference_lines
+    from stayput.review import fetch_scenario
+    from stayput.versions import differences
+
+    with opened(home) as (identity, replica, link):
+        texts = [
+            fetch_scenario(replica, link, find_scenario(identity, replica, link, name))
+            for name in (earlier, later)
+        ]
+    found = differences(*texts)
+    if as_json:
+        put_json(
+            [
+                {"place": d.place, "change": d.change.name.lower(), "lines": list(d.lines())}
+                for d in found
+            ]
+        )
+        return
+    for line in difference_lines(found):
+        put(line)
+    say(f"{len(found)} differences" if found else "they say the same")
 
 
 def _review_words(state: ScenarioState, holder: str) -> str:
@@ -189,6 +258,14 @@ def _review_words(state: ScenarioState, holder: str) -> str:
     if review.reason is not None:
         words += f", {review.reason.name}"
     return words + "".join(f", waives {waiver.name}" for waiver in review.waivers)
+
+
+def _authority_words(state: ScenarioState, authority: str) -> str:
+    said = state.authorisations.get(authority)
+    if said is None:
+        return "has not decided"
+    words = f"{said.decision.name.lower()} {moment(said.time)}"
+    return words if said.reason is None else f"{words}, {said.reason.name}"
 
 
 def moment(seconds: int) -> str:
