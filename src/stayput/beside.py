@@ -166,6 +166,8 @@ def lineage_of(
                 hint="ask for the same declaration, or begin a new lineage",
             ) from None
         overlap = Overlap(plan.bound, answer.bound)
+        if not overlap.pairs:
+            continue  # no row can be in both
         apart = len({*plan.participants} ^ {*run.ordered.participants})
         unknown.append(_Stranger(overlap, answer.least, apart))
         found.append(record)

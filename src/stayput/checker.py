@@ -21,6 +21,7 @@ same scenario must not give away, as a total, a cell that an earlier one withhel
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -232,16 +233,20 @@ class Checker:
                         np.array(beside.shared, dtype=object),
                         np.array(beside.holders, dtype=object),
                     )
-        found = isolating(
-            new,
-            others,
-            pairs,
-            least=plan.policy.min_difference,
-            min_holders=plan.policy.min_holders,
-        )
         if opened.close is not None:
-            found |= np.array(opened.close, dtype=object) > 0
-        return withhold_isolating(planned, reasons, found)
+            close = np.array(opened.close, dtype=object) > 0
+            reasons = withhold_isolating(planned, opened, reasons, close)
+        while True:
+            found = isolating(
+                dataclasses.replace(new, passes=passes(reasons)[:, :counts]),
+                others,
+                pairs,
+                least=plan.policy.min_difference,
+                min_holders=plan.policy.min_holders,
+            )
+            reasons = withhold_isolating(planned, opened, reasons, found)
+            if not planned.bins or not found.any():
+                return reasons  # else bins went with others, and totals are other ones
 
     def _judged(self, answer: Earlier) -> Judged | None:
         """An answer that was judged here and whose run has not failed."""

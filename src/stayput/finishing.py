@@ -12,7 +12,8 @@ the exact value.
 Where holders added noise, a spread that comes out negative and a correlation beyond ±1 are NULL
 (noise has swallowed them), and each count and sum comes with the size of the noise in it.
 
-A cell is withheld where one of the counts it stands on did not pass; a row whose number of rows
+A cell is withheld where one of the counts it stands on did not pass (an end of a percentile's
+interval stands on the number of rows, and uses those bins that passed); a row whose number of rows
 did not pass is withheld as a whole.  The row itself is listed: its key is declared, not found.
 """
 
@@ -24,6 +25,7 @@ import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
+from stayput import percentiles
 from stayput.errors import InvalidInput, VerificationError
 from stayput.sql import Dimension, OutputColumn, Plan
 from stayput.sql.formulas import (
@@ -36,6 +38,7 @@ from stayput.sql.formulas import (
     Mean,
     NullIfZero,
     Operator,
+    PercentileBound,
     Rounded,
     Terms,
     Total,
@@ -65,10 +68,16 @@ ROOT_BITS = 256
 
 @dataclasses.dataclass(frozen=True)
 class Opened:
-    """The opened measures of one cell."""
+    """The opened measures of one cell.
+
+    ``passes`` says which counts may be used where an output needs not all of them, ``rounding``
+    what they are multiples of.
+    """
 
     counts: Sequence[int]
     values: Sequence[int | None]
+    passes: Sequence[bool] = ()
+    rounding: int = 0
 
     def total(self, terms: Terms) -> int:
         """Sum of the terms; all of them are opened."""
@@ -106,7 +115,7 @@ def finish(
     if not len(counts) == len(values) == len(passes) == plan.cells:
         raise InvalidInput("the opened sums do not fit the plan")
     grid = [
-        (slots, Opened(count, value), passed)
+        (slots, Opened(count, value, passed), passed)
         for slots, count, value, passed in zip(_grid(plan), counts, values, passes, strict=True)
         if (count[0] and plan.noise is None) or not _impossible(plan, slots)
     ]
@@ -168,7 +177,9 @@ def _rounded(formula: Formula, opened: Opened, base: int) -> Opened:
     if base < 2 or not all(term.counted for term in all_terms(formula)):
         return opened
     return dataclasses.replace(
-        opened, counts=[(2 * n + base) // (2 * base) * base for n in opened.counts]
+        opened,
+        counts=[(2 * n + base) // (2 * base) * base for n in opened.counts],
+        rounding=base,
     )
 
 
@@ -304,6 +315,9 @@ def evaluate(formula: Formula, opened: Opened) -> Fraction | None:  # noqa: PLR0
             return _covariance(formula, opened)
         case Correlation():
             return _correlation(formula, opened)
+        case PercentileBound(bins=bins, share=share, upper=upper, decimals=decimals):
+            ends = percentiles.enclose(bins, share, opened.counts, opened.passes, opened.rounding)
+            return None if ends is None else Fraction(ends[upper], 10**decimals)
         case Combination():
             return _combine(formula, opened)
         case NullIfZero(operand=operand):

@@ -26,6 +26,7 @@ from stayput.sql.formulas import (
     Formula,
     NullIfZero,
     Operator,
+    PercentileBound,
     Rounded,
     Term,
     Terms,
@@ -91,7 +92,7 @@ def _width(plan: Plan, formula: Formula) -> int:
     return 1 + digits + 1 + formula.places + 1  # sign, one digit to spare, point
 
 
-def _largest(plan: Plan, formula: Formula) -> Fraction:
+def _largest(plan: Plan, formula: Formula) -> Fraction:  # noqa: PLR0911 -- one case per formula
     """A bound of the absolute value of an exact formula."""
     match formula:
         case Constant(value=value):
@@ -100,6 +101,9 @@ def _largest(plan: Plan, formula: Formula) -> Fraction:
             return Fraction(_most(plan, Term(index, counted=True)))
         case Total(first=terms, decimals=decimals):
             return _sum(plan, terms) / Fraction(10**decimals)
+        case PercentileBound(bins=bins, decimals=decimals):
+            ends = (*bins.ranges[0], *bins.ranges[-1])
+            return Fraction(max(map(abs, ends)), 10**decimals)
         case NullIfZero(operand=operand):
             return _largest(plan, operand)
         case Rounded(operand=operand, digits=digits):

@@ -387,7 +387,9 @@ def _beside(run: RunPlan, earlier: Sequence[Earlier], *, strangers: bool) -> Run
                 "so how far the answers differ cannot be told",
                 hint="declare it as in the earlier scenario",
             ) from None
-        compared.append(Compared(answer, Overlap(run.bound, answer.bound)))
+        overlap = Overlap(run.bound, answer.bound)
+        if overlap.pairs:  # else no row can be in both
+            compared.append(Compared(answer, overlap))
     found = dataclasses.replace(
         run,
         compared=tuple(compared),

@@ -99,6 +99,7 @@ class NotCovered(enum.Enum):
     SNAPSHOTS = 3
     SWAP = 4
     PAGE_CACHE = 5
+    ROW_HASHES = 6  # keyed, sealed, kept for comparing later answers (clause N-8)
 
 
 class FailureReason(enum.Enum):

@@ -221,7 +221,7 @@ def extremes(court: Court) -> Outcome:
         _refusal(court, f"SELECT {function} AS x FROM pets")
     return Outcome(
         "MIN, MAX, MEDIAN, quantiles, MODE, ARG_MAX, FIRST, LIST, HISTOGRAM",
-        "refused before approval, with the offer of counts per bin",
+        "refused before approval, with the offer of percentiles from bins",
         "the grammar",
     )
 
@@ -234,8 +234,18 @@ def bins(court: Court) -> Outcome:
     answer = court.question(f"SELECT {step} AS bin, COUNT(*) AS n FROM pets GROUP BY {step}", parts)
     require(answer.by("bin")[3]["n"] is None, "a bin with one person is released")
     require(answer.by("bin")[1]["n"] is not None, "a full bin is withheld")
+    ends = []
+    sql = "SELECT APPROX_PERCENTILE(age, 0.999, 1000) AS top, COUNT(*) AS n FROM pets"
+    for age in (99_000, 1_500):
+        parts["north"][-1] = ("a", age, 0)
+        alone = court.question(sql, parts, "min_holders: 3, min_difference: none")
+        ends.append(alone.row)
+    require(ends[0] == ends[1], "where one person's number lies is told")
+    require(ends[0]["top_high"] - ends[0]["top_low"] > 90_000, "the interval is too narrow")
     return Outcome(
-        "counts per bin; the last bin has one person", "that bin withheld", rules(answer)
+        "counts per bin, and APPROX_PERCENTILE; the last bin has one person",
+        "that bin withheld; the interval reaches to the end of what is declared",
+        rules(alone),
     )
 
 

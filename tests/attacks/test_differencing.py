@@ -242,3 +242,20 @@ def test_a_stored_answer_is_free(tmp_path: Path) -> None:
     assert world.client.replica.size == size
     assert world.client.answered(world.scenario, "young") is None
     world.close()
+
+
+def test_percentiles_with_shifted_bins(tmp_path: Path) -> None:
+    """Bins of age and of age + 3 differ in a row that neither shows: its bin is withheld, too."""
+    rows = {holder: pets(20, 5) + pets(30, 14) for holder in HOLDERS}
+    rows["west"] = [*rows["west"], *pets(1, 8)]
+    statements = {
+        name: f"SELECT COUNT(*) AS n, APPROX_PERCENTILE({what}, 0.7, 10) AS p FROM pets"
+        for name, what in (("plain", "age"), ("shifted", "age + 3"), ("again", "age"))
+    }
+    world = world_of(tmp_path, statements, rows)
+    assert ask(world, "plain") == [(151, 10, 19)]
+    assert ask(world, "shifted") == [(151, 3, 33)]  # all that is declared
+    assert ask(world, "again") == [(151, 10, 19)]
+    kinds = [set(world.checker.reasons(run)[0]) for run in world.checker.replica.session.runs]
+    assert [Reason.ISOLATING in found for found in kinds] == [False, True, False]
+    world.close()

@@ -775,6 +775,7 @@ _PHRASES: Final = {
     "snapshots": "snapshots of disk or machine",
     "swap": "swap",
     "page_cache": "the page cache of files that were read",
+    "row_hashes": "keyed hashes of rows, encrypted, that the node keeps to compare later answers",
 }
 
 

@@ -7,7 +7,9 @@ so nodes count rows that both answers are about, and no text has to be understoo
 An :class:`Overlap` lays out these numbers for two bound plans over one table.  Keys that both plans
 have are shared; the *joint grid* is the product of all keys of either, the *common grid* that of
 the shared ones.  Only counts of the same rows but for a condition are compared (:func:`kinds`):
-that a column is NULL in few rows shows in any answer, and is no difference of two questions.
+that a column is NULL in few rows shows in any answer, and is no difference of two questions.  Nor
+are two counts compared that no row can be in both (:func:`apart`), such as two months, or two bins
+of one number: they share nothing, and differ in all rows of both, which each was judged by.
 
 Pure: plans in, SQL text and positions out.  What leaks: nothing; everything follows from the text.
 """
@@ -15,7 +17,9 @@ Pure: plans in, SQL text and positions out.  What leaks: nothing; everything fol
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
@@ -24,7 +28,17 @@ import numpy.typing as npt
 from stayput.scenario import Column, TableContract
 from stayput.sql import BoundPlan, Dimension
 from stayput.sql.render import SOURCE, quote_name, render
-from stayput.sql.tree import Expr, IsNull, Not, conjunction, substitute
+from stayput.sql.tree import (
+    And,
+    Comparison,
+    Expr,
+    IsNull,
+    Not,
+    Number,
+    Relation,
+    conjunction,
+    substitute,
+)
 
 Indices = npt.NDArray[np.int64]
 
@@ -39,7 +53,7 @@ def kinds(bound: BoundPlan) -> tuple[frozenset[str], ...]:
 
 
 def _missing_columns(condition: Expr | None) -> frozenset[str]:
-    items = () if condition is None else getattr(condition, "items", (condition,))
+    items = condition.items if isinstance(condition, And) else (condition,)
     return frozenset(
         render(item.operand.operand)
         for item in items
@@ -79,14 +93,21 @@ class Overlap:
 
     @cached_property
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        """(count of the new plan, count of the old plan) that are compared."""
-        theirs = kinds(self.old)
+        """(count of the new plan, count of the old plan) that are compared; may be empty."""
+        theirs = list(zip(kinds(self.old), _spans_of(self.old), strict=True))
         return tuple(
             (i, j)
-            for i, kind in enumerate(kinds(self.new))
-            for j, other in enumerate(theirs)
-            if kind == other
+            for i, (kind, spans) in enumerate(
+                zip(kinds(self.new), _spans_of(self.new), strict=True)
+            )
+            for j, (other, other_spans) in enumerate(theirs)
+            if kind == other and not _disjoint(spans, other_spans)
         )
+
+    @cached_property
+    def place(self) -> dict[tuple[int, int], int]:
+        """Where each pair stands among all of them."""
+        return {pair: index for index, pair in enumerate(self.pairs)}
 
     @cached_property
     def _places(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -218,6 +239,50 @@ def _first_of_each(cell: Indices, count: int) -> Indices:
     found = np.zeros(count, dtype=np.int64)
     found[cell[::-1]] = np.arange(len(cell) - 1, -1, -1)
     return found
+
+
+_Span = tuple[Fraction | None, Fraction | None]
+
+
+def apart(one: BoundPlan, i: int, other: BoundPlan, j: int) -> bool:
+    """Whether no row can be in count i of one answer and in count j of another, by their text:
+    both compare the same expression with constants, and no value satisfies both."""
+    return _disjoint(_spans_of(one)[i], _spans_of(other)[j])
+
+
+@functools.lru_cache(maxsize=256)
+def _spans_of(bound: BoundPlan) -> tuple[dict[Expr, _Span], ...]:
+    """Of each count, between what its rows have each compared expression."""
+    where = _where(bound)
+    return tuple(
+        _spans(conjunction(tuple(c for c in (where, own) if c is not None)))
+        for own in _conditions(bound)
+    )
+
+
+def _spans(condition: Expr | None) -> dict[Expr, _Span]:
+    found: dict[Expr, _Span] = {}
+    for item in condition.items if isinstance(condition, And) else (condition,):
+        if isinstance(item, Comparison) and isinstance(item.right, Number):
+            low, high = found.get(item.left, (None, None))
+            edge = Fraction(item.right.value, 10**item.right.places)
+            if item.relation in (Relation.AT_LEAST, Relation.GREATER, Relation.EQUAL):
+                low = edge if low is None else max(low, edge)
+            if item.relation in (Relation.AT_MOST, Relation.LESS, Relation.EQUAL):
+                high = edge if high is None else min(high, edge)
+            found[item.left] = low, high
+    return found
+
+
+def _disjoint(one: dict[Expr, _Span], other: dict[Expr, _Span]) -> bool:
+    for expr, (low, high) in one.items():
+        theirs = other.get(expr)
+        if theirs is not None:
+            beyond = theirs[1] is not None and low is not None and theirs[1] < low
+            below = theirs[0] is not None and high is not None and high < theirs[0]
+            if beyond or below:
+                return True
+    return False
 
 
 def key_texts(bound: BoundPlan) -> tuple[str, ...]:

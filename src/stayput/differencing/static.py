@@ -47,6 +47,9 @@ MAX_PAIRS = 1_000
 MAX_SPAN = 256
 """Atoms and regions up to which linear combinations are searched."""
 
+MAX_BINS = 1_000
+"""Bins of a percentile, times choices of parameters, up to which each is taken as an answer."""
+
 MAX_SLICES = 512
 MAX_KEY_SETS = 64
 MAX_FINDINGS = 12
@@ -182,13 +185,24 @@ class _Table:
         replaced = _Replaced()
         for dimension in planned.dimensions:
             self._labels.setdefault(dimension.expr, dimension.label)
-        for bound in self._choices(planned):
+        choices = list(self._choices(planned))
+        bins = {index for found in planned.bins for index in found.counts}
+        if len(bins) * len(choices) > MAX_BINS:
+            self.undecided.append(
+                f"{planned.statement.name}: {len(bins)} bins of its percentiles, with "
+                f"{len(choices)} choices of its parameters, were not compared with other answers"
+            )
+        else:
+            bins = set()
+        for bound in choices:
             self.questions += 1
             name = str(Question(planned.statement.name, bound.parameters, scenario))
             where = replaced.in_condition(planned.where, bound)
             bound_keys = tuple(replaced.in_expr(key, bound) for key in keys)
             rows = [_both(where, replaced.in_condition(c.condition, bound)) for c in planned.counts]
-            for count, condition in zip(planned.counts, rows, strict=True):
+            for position, (count, condition) in enumerate(zip(planned.counts, rows, strict=True)):
+                if position in bins:
+                    continue
                 label = name if count.condition is None else f"{_PART}{name}"
                 wholes = tuple(rows[index] for index in count.complements)
                 self._answers.append(_Answer(label, condition, wholes, bound_keys))

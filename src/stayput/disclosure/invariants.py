@@ -29,11 +29,13 @@ def verify_counts(plan: Plan, opened: OpenedCounts, participants: int) -> Opened
     if plan.noise is not None:
         return _verify_noisy_counts(plan, plan.noise, opened, participants)
     assert opened.holders is not None  # only noise leaves them out
-    total = 0
+    total, cut = 0, plan.bins
     for row, having in zip(opened.counts, opened.holders, strict=True):
         total += row[0]
         rests = [row[whole] - row[part] for part, whole in plan.rests]
         if any(count > row[0] for count in row):
+            raise _impossible()
+        if any(sum(row[i] for i in bins.counts) != row[bins.rows] for bins in cut):
             raise _impossible()
         for rows, holders in zip([*row, *rests], having, strict=True):
             most = min(rows, participants)  # a holder that has some has at least one

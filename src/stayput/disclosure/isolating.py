@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stayput.differencing.overlap import Indices, Overlap, key_texts, kinds, level_cells
+from stayput.differencing.overlap import Indices, Overlap, apart, key_texts, kinds, level_cells
 from stayput.differencing.short import few_rows
 from stayput.sql import BoundPlan
 
@@ -93,6 +93,7 @@ class _Between:
     """A pair seen from one of its answers."""
 
     pairs: tuple[tuple[int, int], ...]
+    place: Mapping[tuple[int, int], int]
     mine: Indices
     theirs: Indices
     common: Indices
@@ -104,13 +105,17 @@ def _between(pairs: Pairs, one: Judged, other: Judged) -> _Between | None:
     pair = pairs.get((one.run, other.run))
     if pair is not None:
         o = pair.overlap
-        return _Between(o.pairs, o.new_cell, o.old_cell, o.common_cell, pair.shared, pair.holders)
+        return _Between(
+            o.pairs, o.place, o.new_cell, o.old_cell, o.common_cell, pair.shared, pair.holders
+        )
     pair = pairs.get((other.run, one.run))
     if pair is None:
         return None
     o = pair.overlap
-    mirrored = tuple((j, i) for i, j in o.pairs)
-    return _Between(mirrored, o.old_cell, o.new_cell, o.common_cell, pair.shared, pair.holders)
+    mirrored = {(j, i): index for (i, j), index in o.place.items()}
+    return _Between(
+        tuple(mirrored), mirrored, o.old_cell, o.new_cell, o.common_cell, pair.shared, pair.holders
+    )
 
 
 def _cells(new: Judged, other: Judged, between: _Between, least: int) -> Flags:
@@ -206,12 +211,12 @@ def _combinations(new: Judged, others: Sequence[Judged], pairs: Pairs, least: in
 
 
 def _terms(new: Judged, count: int, others: Sequence[Judged]) -> Iterator[tuple[Judged, int]]:
-    """Counts of other answers about the same kind of rows; of each answer one of each FILTER that
-    is chosen out of all rows."""
+    """Counts of other answers about the same kind of rows, with which some can be shared; of each
+    answer one of each FILTER that is chosen out of all rows."""
     kind = kinds(new.bound)[count]
     for other in others:
         same = [j for j, found in enumerate(kinds(other.bound)) if found == kind]
-        yield from ((other, j) for j in same)
+        yield from ((other, j) for j in same if not apart(new.bound, count, other.bound, j))
 
 
 def _exposing(
@@ -256,6 +261,8 @@ def _gram(
     """Rows that two totals share at each cell of a level, where that is known."""
     (first, i), (second, j) = one, other
     cells = level_cells(first.bound, level)
+    if first is second and i != j and apart(first.bound, i, first.bound, j):
+        return np.zeros(size, dtype=object)
     if first is second:
         inner = (
             i if i == j or (i, j) in first.bound.plan.rests
@@ -268,10 +275,12 @@ def _gram(
         found = np.zeros(size, dtype=object)
         np.add.at(found, cells[both], first.counts[both, inner])
         return found
+    if apart(first.bound, i, second.bound, j):
+        return np.zeros(size, dtype=object)
     between = _between(pairs, first, second)
-    if between is None or (i, j) not in between.pairs:
+    if between is None or (i, j) not in between.place:
         return None
-    index = between.pairs.index((i, j))
+    index = between.place[i, j]
     released = first.passes[between.mine, i] & second.passes[between.theirs, j]
     found = np.zeros(size, dtype=object)
     np.add.at(found, cells[between.mine[released]], between.shared[released, index])

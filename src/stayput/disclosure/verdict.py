@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stayput.disclosure import rules
+from stayput.disclosure.bins import following
 from stayput.disclosure.groups import in_one_category
 from stayput.disclosure.opened import OpenedCounts
 from stayput.disclosure.rules import Flags, Numbers
@@ -51,6 +52,8 @@ class Reason(enum.IntEnum):
     SMALL_VALUE = 18  # a column has two values, and few people one of them
     FOLLOWS = 19  # a column is a combination of others
     PERFECT_FIT = 20
+    # Of a percentile:
+    BIN = 21  # with it, a withheld bin of the same number would follow
 
 
 def check_counts(plan: Plan, opened: OpenedCounts, policy: OutputPolicy) -> Reasons:
@@ -60,11 +63,12 @@ def check_counts(plan: Plan, opened: OpenedCounts, policy: OutputPolicy) -> Reas
        holder has too few; where the policy releases zeros, also if it is empty.
     2. A narrowed count passes only if each of its rests is empty or passes as well: else whole
        minus part gives a small group, or one holder's rows, away.
-    3. A cell that fails as a whole releases nothing, nor does one in a group of which nearly all
+    3. Where a bin of a number is withheld, another one is, too (:mod:`stayput.disclosure.bins`).
+    4. A cell that fails as a whole releases nothing, nor does one in a group of which nearly all
        are in one category (:mod:`stayput.disclosure.groups`).
-    4. A sum passes if the count of its rows does, and no holder says that few contributors make up
+    5. A sum passes if the count of its rows does, and no holder says that few contributors make up
        most of its part, or of what it leaves out of another sum of the plan.
-    5. A sum of squares or products, from which variances and correlations are made, needs enough
+    6. A sum of squares or products, from which variances and correlations are made, needs enough
        degrees of freedom.
 
     Where holders add noise, a count passes if it has enough rows as far as the noise lets see, and
@@ -85,10 +89,16 @@ def check_counts(plan: Plan, opened: OpenedCounts, policy: OutputPolicy) -> Reas
         _mark(narrow[:, part], fails, Reason.SMALL_REST)
     if policy.group_percent:
         _mark(narrow, in_one_category(plan, counts, policy.group_percent), Reason.ONE_CATEGORY)
+    _withhold_bins(plan, opened, narrow)
     _mark(narrow, narrow[:, :1] != 0, Reason.CELL)
     _check_values(plan, opened, reasons)
     _check_freedom(plan, counts, policy.min_freedom, reasons)
     return reasons
+
+
+def _withhold_bins(plan: Plan, opened: OpenedCounts, narrow: Reasons) -> None:
+    found = following(plan, opened, narrow == Reason.PASSES, narrow == Reason.BIN)
+    _mark(narrow, found, Reason.BIN)
 
 
 def _check_noisy_counts(plan: Plan, opened: OpenedCounts, policy: OutputPolicy) -> Reasons:
@@ -183,7 +193,9 @@ def recall_reasons(kept: bytes, wide: int) -> list[list[Reason]]:
     return [found[i : i + wide] for i in range(0, len(found), wide)]
 
 
-def withhold_isolating(plan: Plan, reasons: Reasons, isolating: Flags) -> Reasons:
+def withhold_isolating(
+    plan: Plan, opened: OpenedCounts, reasons: Reasons, isolating: Flags
+) -> Reasons:
     """The reasons, with counts withheld that isolate rows, and what stands on them.
 
     Args:
@@ -192,6 +204,7 @@ def withhold_isolating(plan: Plan, reasons: Reasons, isolating: Flags) -> Reason
     found = reasons.copy()
     narrow = found[:, : len(plan.counts)]
     _mark(narrow, isolating, Reason.ISOLATING)
+    _withhold_bins(plan, opened, narrow)
     _mark(narrow, narrow[:, :1] != 0, Reason.CELL)
     values = found[:, len(plan.counts) :]
     for index, value in enumerate(plan.values):

@@ -22,6 +22,7 @@ _REASONS = {
     Reason.FEW_FREEDOM: "too few degrees of freedom",
     Reason.ALL_EQUAL: "every row has the same value",
     Reason.DERIVABLE: "with it, a withheld cell would follow from totals",
+    Reason.BIN: "with it, a withheld bin of the same number would follow",
     Reason.ISOLATING: "with other answers it would be about few rows, or of few holders",
     Reason.MANY_PARAMETERS: "too many coefficients for so few people",
     Reason.SMALL_CATEGORY: "few people are in the category, or few are not",

@@ -204,6 +204,40 @@ class Rounded(Formula):
         return (self.operand,)
 
 
+@dataclasses.dataclass(frozen=True)
+class Bins:
+    """A number cut into ranges: of each one its count, and the least and the greatest value in it.
+
+    In ascending order; together they are the rows of ``counts[rows]``, each in one of them.
+    """
+
+    rows: int
+    counts: tuple[int, ...]
+    ranges: tuple[tuple[int, int], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class PercentileBound(Formula):
+    """An end of the interval in which a percentile lies, in units of ``10**-decimals``.
+
+    Its bins are no terms: it is released where the number of rows is, and as wide as the bins that
+    are withheld make it (:mod:`stayput.percentiles`).
+    """
+
+    bins: Bins
+    share: Fraction  # between 0 and 1: 1/2 is the median
+    upper: bool
+    decimals: int
+
+    @property
+    def places(self) -> int | None:
+        return self.decimals
+
+    @property
+    def terms(self) -> Terms:
+        return (Term(self.bins.rows, counted=True),)
+
+
 def all_terms(formula: Formula) -> Terms:
     """Every term that a formula reads, each once."""
     found = list(formula.terms)

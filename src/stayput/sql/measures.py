@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from stayput.sql.formulas import Term, Terms
+from stayput.sql.formulas import Bins, Term, Terms
 from stayput.sql.translate import both, is_strict, not_null
 from stayput.sql.tree import (
     And,
@@ -48,6 +48,14 @@ MAX_SUM = 2**126
 
 MAX_MEASURES = 512
 """Counts and values of a statement; each is a ciphertext slot per cell."""
+
+
+PERCENTILE_HINT = (
+    "write APPROX_PERCENTILE(x, 0.5, 10): of a numeric column x the median, from bins 10 wide"
+)
+
+MAX_BINS = 200
+"""Bins of a number; each is a count of every cell, with what is evaluated of it."""
 
 
 class Unsupported(ValueError):
@@ -116,6 +124,7 @@ class Measures:
         self._narrowed: set[tuple[int, int]] = set()  # index, index of what it was chosen from
         self._added: set[tuple[frozenset[Column], int]] = set()  # columns added up, support
         self.values: list[ValueMeasure] = []
+        self._bins: dict[tuple[Expr, Expr | None], tuple[int, Bins]] = {}  # with their width
 
     def count(self, condition: Expr | None, base: Expr | None = None, *, narrowed: bool) -> int:
         """Index of a count of the rows under ``condition``, narrowed from those under ``base``."""
@@ -243,6 +252,57 @@ class Measures:
         base = both(*not_null(x), *not_null(y))
         condition = both(filtered, base)
         return self.count(condition, base, narrowed=filtered is not None)
+
+    def bins(self, expr: Expr, width: Number, filtered: Expr | None) -> Bins:
+        """Counts of a number by ranges of one width, each beginning at a multiple of it.
+
+        Of one number there is one width: ranges that cross would tell the rows between their ends.
+
+        Raises:
+            Unsupported: no plain number, or the width does not fit it.
+        """
+        if expr.kind is not Kind.NUMBER or isinstance(expr, Case) or not columns_of(expr):
+            raise Unsupported("a percentile is one of a numeric column", PERCENTILE_HINT)
+        if any(isinstance(node, Parameter) for node in walk(expr)):
+            raise Unsupported("a parameter moves the ends of bins", PERCENTILE_HINT)
+        step = self._step(expr, width)
+        if any(other == expr and wide != step for (other, _), (wide, _) in self._bins.items()):
+            raise Unsupported(
+                "the same number is cut into bins of two widths",
+                "use one width for all percentiles of a number",
+            )
+        known = self._bins.get((expr, filtered))
+        if known is not None:
+            return known[1]
+        base = both(*not_null(expr))
+        rows = self._present(Part(filtered, expr))
+        counts, ranges = [], []
+        for start in range(expr.low // step * step, expr.high + 1, step):
+            inside = (max(start, expr.low), min(start + step - 1, expr.high))
+            ends = (
+                Comparison(Relation.AT_LEAST, expr, Number(inside[0], expr.scale)),
+                Comparison(Relation.AT_MOST, expr, Number(inside[1], expr.scale)),
+            )
+            counts.append(self.count(both(filtered, base, *ends), base, narrowed=True))
+            ranges.append(inside)
+        found = Bins(rows, tuple(counts), tuple(ranges))
+        self._bins[expr, filtered] = step, found
+        return found
+
+    def _step(self, expr: Expr, width: Number) -> int:
+        """The width in units of the number."""
+        if width.places > expr.scale and width.value % 10 ** (width.places - expr.scale):
+            raise Unsupported("the width has more decimals than the number", PERCENTILE_HINT)
+        step: int = width.value * 10**expr.scale // 10**width.places
+        if step < 1:
+            raise Unsupported("the width of a bin is more than nothing", PERCENTILE_HINT)
+        number = expr.high // step - expr.low // step + 1
+        if number > MAX_BINS:
+            raise Unsupported(
+                f"these are {number} bins; at most {MAX_BINS} are supported",
+                "take wider bins, or declare tighter min/max",
+            )
+        return step
 
     # --- parts ---
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from typing import NoReturn
 
 from sqlglot import exp
 
@@ -17,12 +18,13 @@ from stayput.sql.formulas import (
     Mean,
     NullIfZero,
     Operator,
+    PercentileBound,
     Rounded,
     Term,
     Total,
     Variance,
 )
-from stayput.sql.measures import Measures, Unsupported
+from stayput.sql.measures import PERCENTILE_HINT, Measures, Unsupported
 from stayput.sql.reading import Reading
 from stayput.sql.translate import Translator, only, unwrap
 from stayput.sql.tree import Arithmetic, Expr, Number, Operation
@@ -48,6 +50,10 @@ MAX_DIGITS = 18
 
 MAX_DEPTH = 40
 
+PERCENTILE = "APPROX_PERCENTILE"
+ENDS = ("_low", "_high")
+"""What a percentile's two output columns end with."""
+
 
 class OutputTranslator:
     """Translates the aggregate columns of one statement, collecting their measures."""
@@ -58,6 +64,38 @@ class OutputTranslator:
         self._measures = measures
         self.conditions: list[Expr] = []
         self.arguments: list[Expr] = []
+
+    def outputs(self, node: exp.Expression) -> tuple[tuple[str, Formula], ...]:
+        """What one item of the SELECT list becomes: an output, or of a percentile two, each with
+        what is put behind its name. Raises SqlError."""
+        node = unwrap(node)
+        percentile = node.this if type(node) is exp.Filter else node
+        if not is_percentile(percentile):
+            return (("", self.output(node)),)
+        condition = None if percentile is node else self._filter_of(node)
+        try:
+            ends = self._percentile(percentile, condition)
+        except Unsupported as error:
+            self._reading.refuse(node, str(error), error.hint, PERCENTILE)
+        return tuple(zip(ENDS, ends, strict=True))
+
+    def _percentile(self, node: exp.Expression, filtered: Expr | None) -> tuple[Formula, ...]:
+        given = node.expressions
+        if len(given) != 3:
+            raise Unsupported(
+                "this takes a number, which percentile, and the width of bins", PERCENTILE_HINT
+            )
+        share, width = (self._scalar.plain(item) for item in given[1:])
+        if not isinstance(share, Number) or not 0 < share.value < 10**share.places:
+            raise Unsupported(
+                "which percentile is a constant between 0 and 1, both excluded", PERCENTILE_HINT
+            )
+        if not isinstance(width, Number):
+            raise Unsupported("the width of the bins is a constant", PERCENTILE_HINT)
+        expr = self._argument(given[0])
+        bins = self._measures.bins(expr, width, filtered)
+        of = Fraction(share.value, 10**share.places)
+        return tuple(PercentileBound(bins, of, upper, expr.scale) for upper in (False, True))
 
     def output(self, node: exp.Expression) -> Formula:
         """One output column: ROUND outermost, or plain. Raises SqlError."""
@@ -103,6 +141,13 @@ class OutputTranslator:
         return self._refuse(node)
 
     def _refuse(self, node: exp.Expression) -> Formula:
+        if is_percentile(node):
+            self._reading.refuse(
+                node,
+                "a percentile becomes two output columns, so it is an output by itself",
+                "write it without arithmetic and ROUND around it",
+                PERCENTILE,
+            )
         if type(node) is exp.Round:
             self._reading.refuse(
                 node,
@@ -154,15 +199,25 @@ class OutputTranslator:
         return NullIfZero(self._formula(node.this, depth + 1))
 
     def _filtered(self, node: exp.Expression) -> Formula:
+        if type(node.this) not in _AGGREGATES:
+            self._refuse_filter(node)
+        return self._aggregate(node.this, self._filter_of(node))
+
+    def _filter_of(self, node: exp.Expression) -> Expr:
         only(self._reading, node, "this", "expression")
         where = node.expression
-        if type(node.this) not in _AGGREGATES or type(where) is not exp.Where:
-            self._reading.refuse(
-                node, "FILTER belongs to an aggregate", "write SUM(x) FILTER (WHERE …)", "FILTER"
-            )
+        if type(where) is not exp.Where:
+            self._refuse_filter(node)
         condition = self._scalar.condition(where.this)
         self.conditions.append(condition)
-        return self._aggregate(node.this, condition)
+        return condition
+
+    def _refuse_filter(self, node: exp.Expression) -> NoReturn:
+        if is_percentile(node.this):
+            self._refuse(node.this)
+        self._reading.refuse(
+            node, "FILTER belongs to an aggregate", "write SUM(x) FILTER (WHERE …)", "FILTER"
+        )
 
     def _aggregate(self, node: exp.Expression, filtered: Expr | None) -> Formula:
         try:
@@ -229,6 +284,11 @@ class OutputTranslator:
             raise Unsupported("NULL is no argument of an aggregate", "write COUNT(*)")
         self.arguments.append(expr)
         return expr
+
+
+def is_percentile(node: exp.Expression) -> bool:
+    """Whether this is a call of APPROX_PERCENTILE."""
+    return type(node) is exp.Anonymous and str(node.this).upper() == PERCENTILE
 
 
 def _product(x: Expr, y: Expr) -> Expr:

@@ -34,9 +34,9 @@ from stayput.scenario import (
 )
 from stayput.sql import evidence as evidences
 from stayput.sql.evidence import Evidence, Size
-from stayput.sql.formulas import Formula, all_terms
+from stayput.sql.formulas import Bins, Formula, PercentileBound, all_terms
 from stayput.sql.measures import CountMeasure, Measures, ValueMeasure
-from stayput.sql.outputs import OutputTranslator
+from stayput.sql.outputs import PERCENTILE, OutputTranslator, is_percentile
 from stayput.sql.reading import Reading, read
 from stayput.sql.render import SOURCE, quote_name, render
 from stayput.sql.translate import Translator, only, parameter_of, unwrap
@@ -158,6 +158,12 @@ class Plan:
             for part, measure in enumerate(self.counts)
             for whole in measure.complements
         )
+
+    @property
+    def bins(self) -> tuple[Bins, ...]:
+        """The numbers that are cut into bins, for percentiles."""
+        formulas = (output.formula for output in self.outputs)
+        return tuple(dict.fromkeys(f.bins for f in formulas if isinstance(f, PercentileBound)))
 
     @property
     def groups(self) -> int:
@@ -674,23 +680,17 @@ class _Planner:
             name = self._name(item, node, index)
             if type(item) is not exp.Alias:
                 name = _unused(name, seen | given)
-            if name.lower() in seen:
-                self._reading.refuse(
-                    item.args.get("alias") or item,
-                    f"two output columns are called {name}",
-                    "give each its own AS name",
-                    name,
-                )
-            seen.add(name.lower())
-            if key is not None:
-                outputs.append(OutputColumn(name, key=key))
-            else:
-                formula = self._translator.output(node)
-                if not all_terms(formula):
+            found = self._of_item(name, node, key)
+            for output in found:
+                if output.name.lower() in seen:
                     self._reading.refuse(
-                        node, "a constant is no output", "select group keys and aggregates"
+                        item.args.get("alias") or item,
+                        f"two output columns are called {output.name}",
+                        "give each its own AS name",
+                        output.name,
                     )
-                outputs.append(OutputColumn(name, formula=formula))
+                seen.add(output.name.lower())
+            outputs += found
         for index in range(len(keys)):
             if all(output.key != index for output in outputs):
                 self._reading.refuse(
@@ -708,9 +708,41 @@ class _Planner:
             )
         return outputs
 
+    def _of_item(self, name: str, node: exp.Expression, key: int | None) -> list[OutputColumn]:
+        """The output columns of an item: one, or the two ends of a percentile."""
+        if key is not None:
+            return [OutputColumn(name, key=key)]
+        found = self._translator.outputs(node)
+        for ending, formula in found:
+            if isinstance(formula, PercentileBound):
+                self._verify_percentile(node, name + ending)
+            if not all_terms(formula):
+                self._reading.refuse(
+                    node, "a constant is no output", "select group keys and aggregates"
+                )
+        return [OutputColumn(name + ending, formula=formula) for ending, formula in found]
+
+    def _verify_percentile(self, node: exp.Expression, name: str) -> None:
+        if not _ALIAS.fullmatch(name):
+            self._reading.refuse(node, f"{name!r} is too long a column name", "shorten it", name)
+        if self._joined:
+            self._reading.refuse(
+                node,
+                "percentiles over a join are not supported",
+                "a join has counts and sums; ask the holder of the number for its own percentiles",
+                PERCENTILE,
+            )
+        if self._policy is not None and self._policy.privacy is not None:
+            self._reading.refuse(
+                node,
+                "percentiles with noise are not supported: no interval would be certain",
+                "count per bin: GROUP BY CASE WHEN x < 10 THEN 'below 10' … END",
+                PERCENTILE,
+            )
+
     def _key_of(self, node: exp.Expression, keys: list[Expr]) -> int | None:
         """The index of the group key that an item of the SELECT list is."""
-        if not keys or node.find(exp.AggFunc) is not None or type(node) is exp.Round:
+        if not keys or node.find(exp.AggFunc, exp.Anonymous) or type(node) is exp.Round:
             return None
         if type(node) is exp.Column and not self._scalar.is_column(node):
             return None
@@ -738,6 +770,9 @@ class _Planner:
         if type(node) is exp.Column and type(node.this) is exp.Identifier:
             return str(node.name).lower()
         found = node.this if type(node) is exp.Filter else node
+        if is_percentile(found):
+            first = found.expressions[0] if found.expressions else None
+            return f"percentile_{first.name.lower()}" if type(first) is exp.Column else "percentile"
         if isinstance(found, exp.AggFunc):
             inner = found.args.get("this")
             suffix = f"_{inner.name.lower()}" if type(inner) is exp.Column else ""

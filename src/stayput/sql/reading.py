@@ -63,7 +63,7 @@ AGGREGATES = (
     "COVAR_SAMP",
     "CORR",
 )
-FUNCTIONS = (*AGGREGATES, "ROUND", "NULLIF")
+FUNCTIONS = (*AGGREGATES, "APPROX_PERCENTILE", "ROUND", "NULLIF")
 
 _JOIN = "one statement asks one table; the holders' rows are already taken together"
 _JOIN_BY = (
@@ -73,8 +73,13 @@ _JOIN_BY = (
 _SET = "write two statements; each has its own result"
 _ROWS = "results are aggregates per group: use COUNT, SUM, AVG … with GROUP BY"
 _BINS = (
-    "an extreme is one person's value: count per bin instead, for example "
+    "an extreme is one person's value: ask for APPROX_PERCENTILE(x, 0.05, 10) and "
+    "APPROX_PERCENTILE(x, 0.95, 10), from a count per bin of width 10, or count per bin with "
     "GROUP BY CASE WHEN x < 10 THEN 'below 10' WHEN x < 100 THEN '10 to 99' ELSE '100 or more' END"
+)
+_PERCENTILE = (
+    "a percentile is one person's value: write APPROX_PERCENTILE(x, 0.5, 10) for an interval in "
+    "which the median lies, from a count per bin of width 10"
 )
 _NO_CAST = "types come from the table contract; write constants as 3, 2.5, 'text' or TRUE"
 _ROUND = "every cell of the declared grid is shown, in declared order; sort the released table"
@@ -144,10 +149,11 @@ _FUNCTION_HINTS = {
     **dict.fromkeys(
         (
             *("MEDIAN", "QUANTILE", "QUANTILE_CONT", "QUANTILE_DISC", "PERCENTILE_CONT"),
-            *("PERCENTILE_DISC", "APPROX_QUANTILE", "MAD", "HISTOGRAM"),
+            *("PERCENTILE_DISC", "PERCENTILE", "APPROX_QUANTILE", "MAD"),
         ),
-        "count per bin with GROUP BY CASE WHEN … END and read the quantile off the bins",
+        _PERCENTILE,
     ),
+    "HISTOGRAM": "count per bin with GROUP BY CASE WHEN x < 10 THEN 'below 10' … END",
     **dict.fromkeys(
         ("LIST", "ARRAY_AGG", "STRING_AGG", "GROUP_CONCAT", "FIRST", "LAST", "ANY_VALUE"), _ROWS
     ),

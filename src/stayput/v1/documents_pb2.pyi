@@ -152,6 +152,7 @@ class NotCovered(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NOT_COVERED_SNAPSHOTS: _ClassVar[NotCovered]
     NOT_COVERED_SWAP: _ClassVar[NotCovered]
     NOT_COVERED_PAGE_CACHE: _ClassVar[NotCovered]
+    NOT_COVERED_ROW_HASHES: _ClassVar[NotCovered]
 
 class FailureReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -285,6 +286,7 @@ NOT_COVERED_BACKUPS: NotCovered
 NOT_COVERED_SNAPSHOTS: NotCovered
 NOT_COVERED_SWAP: NotCovered
 NOT_COVERED_PAGE_CACHE: NotCovered
+NOT_COVERED_ROW_HASHES: NotCovered
 FAILURE_REASON_UNSPECIFIED: FailureReason
 FAILURE_REASON_TIMED_OUT: FailureReason
 FAILURE_REASON_HOLDER_REFUSED: FailureReason
