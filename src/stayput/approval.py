@@ -941,7 +941,7 @@ def _statement(scenario: Scenario, planned: Plan, number: int, holder: str) -> l
         question = ask(planned, scenario.tables, scenario.output)
         lines += _joined(scenario, question, holder)
         if of_this_holder(question.staged, holder) is not None:
-            number = len(planned.values)
+            number = len(question.moments) - len(question.first)
             sums = f" and, where it passes, sums over them ({number} a cell)" if number else ""
             lines += _wrapped(
                 f"- opened by the checker: the number of people in each cell ({planned.cells} in"

@@ -544,7 +544,7 @@ def _unconfirmed_error(names: Sequence[str]) -> NotYet:
 def stages(run: RunState) -> list[str]:
     """What has happened in a run so far, in words, in order."""
     everyone = len(run.ordered.participants)
-    said = [f"ordered: {everyone} holders take part"]
+    said = [f"ordered: {everyone} holders take part", *_stages_of_join(run)]
     if run.receipts:
         said.append(f"staged, counted and destroyed: {len(run.receipts)} of {everyone} holders")
     for round in (Round.COUNTS, Round.VALUES):
@@ -562,6 +562,24 @@ def stages(run: RunState) -> list[str]:
             said.append(f"cleared by {len(run.cleared_by)} of them")
     if run.released is not None:
         said.append("result checked and released")
+    return said
+
+
+def _stages_of_join(run: RunState) -> list[str]:
+    """What is done before anything is counted."""
+    said = []
+    pairs = len(run.ordered.pairs)
+    whole = sum(run.next_raiser(owner) is None for owner in run.blinded)
+    if whole:
+        said.append(f"identifiers blinded by all: {whole} of {len(run.ordered.participants)} sets")
+    if run.rows:
+        said.append(f"rows encrypted: for {len(run.rows)} of {pairs} pairs of holders")
+    if run.handed is not None:
+        said.append("matched: every combiner has encrypted rows, joined or not")
+    if run.returned:
+        said.append(f"sums formed, unread, and masked: by {len(run.returned)} of {pairs} pairs")
+    if run.erased is not None:
+        said.append("encrypted rows erased at the coordinator")
     return said
 
 

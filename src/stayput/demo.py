@@ -65,8 +65,9 @@ STOP_SECONDS = 15.0
 
 COMMAND_SECONDS = 120.0
 HEAD = 12
-_NUMBERS = {3: "Three", 4: "Four"}
 """Rows of each result that are printed."""
+
+_NUMBERS = {3: "Three", 4: "Four"}
 
 WIDTH = 100
 """Columns of what is shown."""
@@ -402,9 +403,13 @@ def _run_statements(stage: _Stage) -> None:
     stage.heading(f"{_NUMBERS[len(runs)]} questions are asked")
     (stage.directory / "results").mkdir()
     commands = [_run_words(stage, name, parameters) for name, parameters in runs]
-    begun = [stage.begin(*words, of=user) for words in commands]
+    begun: list[subprocess.Popen[str]] = []
     try:
-        for words, process in zip(commands, begun, strict=True):
+        for place, words in enumerate(commands):
+            # Joins take all processors: they are asked one after the other.
+            wanted = commands[len(begun) :] if stage.scene.at_once else commands[place : place + 1]
+            begun += [stage.begin(*more, of=user) for more in wanted]
+            process = begun[place]
             stage.tell("")
             stage.tell(stage.shown(*words, of=user))
             assert process.stderr is not None
@@ -471,19 +476,23 @@ def _verify_offline(stage: _Stage) -> tuple[int, int]:
 def _show_receipts(stage: _Stage, pack: Path, policy: Path) -> tuple[int, int]:
     report = audit_file(pack, parse_policy(policy.read_bytes()))
     stage.heading("Deletion receipts, from the log")
-    for one in report.receipts:
-        failed = "".join(f", FAILED {check.upper()}" for check in one.failed)
-        stage.tell(
-            f"  run {one.run[:12]}  {one.holder}  {one.outcome.upper()} "
-            f"within {max(1, one.seconds)} s, {len(one.passed)} checks passed{failed}"
-        )
-    passed = set.intersection(*(set(one.passed) for one in report.receipts))
-    not_covered = set[str]().union(*(one.not_covered for one in report.receipts))
-    stage.tell_wrapped("  passed by all: ", _names(passed))
-    stage.tell_wrapped("  not covered:   ", _names(not_covered))
-    if any(one.outcome != "destroyed" for one in report.receipts):
-        raise VerificationError("a holder could not show that staged rows were destroyed")
-    return report.log.size, len(report.receipts)
+    of_joins = [run.erased for run in report.runs if run.erased is not None]
+    for kind, receipts in (("staged rows", report.receipts), ("encrypted rows", of_joins)):
+        for one in receipts:
+            failed = "".join(f", FAILED {check.upper()}" for check in one.failed)
+            stage.tell(
+                f"  run {one.run[:12]}  {one.holder}  {kind} {one.outcome.upper()} "
+                f"within {max(1, one.seconds)} s, {len(one.passed)} checks passed{failed}"
+            )
+        if receipts:
+            passed = set.intersection(*(set(one.passed) for one in receipts))
+            not_covered = set[str]().union(*(one.not_covered for one in receipts))
+            stage.tell_wrapped("  passed by all: ", _names(passed))
+            stage.tell_wrapped("  not covered:   ", _names(not_covered))
+    everything = [*report.receipts, *of_joins]
+    if any(one.outcome != "destroyed" for one in everything):
+        raise VerificationError("somebody could not show that rows were destroyed")
+    return report.log.size, len(everything)
 
 
 def _names(codes: Iterable[str]) -> str:

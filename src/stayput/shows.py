@@ -43,6 +43,7 @@ class Show:
     again: tuple[str, ...]  # a question to ask afterwards
     rehearsed: str
     put: Callable[[Mapping[str, Path]], None]
+    at_once: bool = True  # all questions are asked at once
 
     @property
     def holders(self) -> tuple[str, ...]:
@@ -127,5 +128,6 @@ CREDIT = Show(
     again=("deposits_by_bands",),
     rehearsed="deposits_by_bands",
     put=_residents,
+    at_once=False,
 )
 """The same people at every office, other columns: vertical."""

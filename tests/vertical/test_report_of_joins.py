@@ -60,6 +60,9 @@ def test_what_is_learned_and_by_whom() -> None:
         "Joins of different tables are about different people, and were not compared",
         "5.4 deposits, a model over housing JOIN social JOIN property",
         "any two of the 5 columns of the model",
+        "the number of people in each cell (36 in all) and, where it passes, sums over them "
+        "(6 a cell)",  # of each score, since the checker opens them one by one
+        "it erases before anything is released, with a receipt of its own",
     ):
         assert words in text, words
 

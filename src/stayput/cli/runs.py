@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from stayput.client import Result
     from stayput.membership import Members
     from stayput.release import CheckedResult
+    from stayput.session import RunState
 
 StatementName = Annotated[str, typer.Argument(metavar="STATEMENT", help="Name of the statement.")]
 Parameters = Annotated[
@@ -209,11 +210,20 @@ def _steps(verified: VerifiedRelease, members: Members) -> list[str]:
         f"{members.coordinator.name}.",
         f"{len(run_state.entries)} entries of the run and those of its scenario are in that log.",
         f"They obey the rules: {scenario.name} approved by {everybody}; ordered by "
-        f"{scenario.data_user}; staged rows destroyed by {', '.join(sorted(run_state.receipts))}; "
+        f"{scenario.data_user}; {_joined(run_state)}"
+        f"staged rows destroyed by {', '.join(sorted(run_state.receipts))}; "
         f"sums of exactly these parts; counts judged first, then released, by {scenario.checker}.",
         f"Scenario, order and result are the ones in the log: {answered.statement}({arguments}), "
         f"{_threshold(answered)} in each cell.",
     ]
+
+
+def _joined(run: RunState) -> str:
+    """What a run over a join shows besides."""
+    if not run.ordered.pairs:
+        return ""
+    names = ", ".join(run.ordered.participants)
+    return f"joined blindly over {names}; encrypted rows erased by the coordinator; "
 
 
 def _threshold(answered: CheckedResult) -> str:
