@@ -653,7 +653,9 @@ class _Reader:
         if noise[0] is not None:
             return defaults.noisy_policy(noise[0])
         policy = defaults.policy()
-        return dataclasses.replace(policy, dominance=None) if self._only_joins else policy
+        if self._only_joins:  # what joins cannot check
+            return dataclasses.replace(policy, dominance=None, min_difference=0)
+        return policy
 
     def _enough_holders(
         self, node: Node, where: str, least: int, holders: tuple[str, ...] | None

@@ -33,6 +33,7 @@ from stayput.scenario import (
 )
 from stayput.scenario_file import parse_scenario_file
 from stayput.sql import Plan, bind, plan
+from stayput.vertical import moments as moments_of_questions
 from stayput.vertical.questions import ask
 
 FILE = Path(stayput.__file__).parent / "demo_data" / "income-capacity.yaml"
@@ -121,6 +122,8 @@ CASES = [
     "SELECT mortgaged, AVG(property_value - 500000) AS m, SUM((deposit - 900) * "
     "(property_value - 2000000)) AS p FROM housing JOIN property USING (resident) "
     "GROUP BY mortgaged",
+    f"SELECT sector, SUM(deposit * 0.5 - months * months * 0.25 - score_e * 3 + score_f) AS s, "
+    f"AVG(deposit * 12 - contribution_base * 0.08 - months_36) AS d FROM {TWO} GROUP BY sector",
     f"SELECT housing.district, SUM(social.score_f) AS s FROM {TWO} GROUP BY housing.district",
     f"SELECT age_band, 100 * SUM(score_f) / SUM(score_e) AS share, ROUND(AVG(score_f), 1) AS r "
     f"FROM {TWO} WHERE sector IN ('public') GROUP BY age_band",
@@ -141,6 +144,19 @@ def test_as_on_the_pooled_join(sql: str) -> None:
             continue
         assert all(same(a, b) for a, b in zip(row, found, strict=True)), (row, found)
     assert not expected
+
+
+def test_what_a_holder_can_add_up_by_itself_is_one_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody learns the sum of a column that the question only has in a weighted sum."""
+    weighted = planned(CASES[3].replace(", AVG(score_f) AS m", ""))
+    question = ask(weighted, scenario().tables)
+    assert [len(staged.bounds) for staged in question.staged] == [1, 1, 1]
+    assert len(question.moments) == 1 + 3
+    # Parts that would be too large together stay apart, and give the same.
+    together = answer(CASES[3], {})
+    monkeypatch.setattr(moments_of_questions, "MAX_MERGED", 1)
+    assert len(ask(weighted, scenario().tables).moments) == 1 + 6
+    assert answer(CASES[3], {}) == together
 
 
 def test_parameters_select_rows_and_bands() -> None:

@@ -11,12 +11,14 @@ exactly::
 
     Σ (x + a)·(y + b) = Σ f·g + b·Σ f + a·Σ g + a·b·n      with f = x, g = y shifted up
 
-Products of columns of one holder are that holder's own feature.
+Products of columns of one holder are that holder's own feature, and so is a sum of such
+(:func:`merged`): of Σ (0.4·a + 0.6·b) nobody but the holder of both ever has Σ a.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from stayput.sql.tree import Arithmetic, Case, Column, Expr, Number, Operation, columns_of
@@ -51,6 +53,49 @@ Recipe = tuple[tuple[int, int], ...]
 
 Opened = Sequence[int] | Mapping[int, int]
 """Opened moments of one cell, by index."""
+
+
+MAX_MERGED = 2**62
+"""A holder computes a merged feature in 64 bits; a larger one stays in its parts."""
+
+
+def merged(polynomial: Polynomial, scale: int) -> Polynomial:
+    """The same sum, with all that one holder can add up by itself as one number of that holder.
+
+    Args:
+        polynomial: in units of ``10**-scale``.
+        scale: of the expression that it was made of.
+    """
+    alone: dict[str, dict[Monomial, int]] = {}
+    for monomial, coefficient in polynomial.items():
+        tables = {table_of(atom) for atom in monomial}
+        if len(tables) == 1:
+            alone.setdefault(tables.pop(), {})[monomial] = coefficient
+    found = dict(polynomial)
+    for parts in alone.values():
+        common = math.gcd(*parts.values())
+        products = [_product(monomial) for monomial in parts]
+        numbers = [coefficient // common for coefficient in parts.values()]
+        terms = zip(numbers, products, strict=True)
+        if len(parts) == 1 or sum(abs(n) * p.size for n, p in terms) >= MAX_MERGED:
+            continue
+        total: Expr | None = None
+        for number, product in zip(numbers, products, strict=True):
+            # Scales are such that each term counts in the units of the polynomial.
+            term = Arithmetic(Operation.MULTIPLY, Number(number, scale - product.scale), product)
+            total = term if total is None else Arithmetic(Operation.ADD, total, term)
+        assert total is not None
+        for monomial in parts:
+            del found[monomial]
+        found[(total,)] = common
+    return found
+
+
+def _product(atoms: Sequence[Expr]) -> Expr:
+    expr = atoms[0]
+    for atom in atoms[1:]:
+        expr = Arithmetic(Operation.MULTIPLY, expr, atom)
+    return expr
 
 
 class TooManyHolders(ValueError):
@@ -95,9 +140,7 @@ class Moments:
             raise TooManyHolders(tables)
         terms: list[tuple[Moment, int]] = [((), 1)]
         for table, atoms in sorted(parts.items()):
-            expr = atoms[0]
-            for atom in atoms[1:]:
-                expr = Arithmetic(Operation.MULTIPLY, expr, atom)
+            expr = _product(atoms)
             feature = Feature(table, expr, min(expr.low, 0))
             number = self._feature(feature)
             terms = [

@@ -62,6 +62,7 @@ from stayput.vertical.moments import (
     TooManyHolders,
     apply,
     expand,
+    merged,
 )
 
 IDENTIFIER = "identifier"
@@ -474,7 +475,7 @@ def _recipe(plan: Plan, index: int, moments: Moments, keys: set[str]) -> Recipe:
             _output_of(plan, index),
         )
     try:
-        return moments.recipe(expand(value.expr))
+        return moments.recipe(merged(expand(value.expr), value.expr.scale))
     except TooManyHolders as error:
         name = _output_of(plan, index)
         if len(keys) == 2:
