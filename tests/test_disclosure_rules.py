@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -176,6 +177,43 @@ def test_dominance_is_what_everybody_in_the_cell_could_do(
 ) -> None:
     first, second, *_ = [*sorted(contributions, reverse=True), 0, 0]
     assert dominated(sum(contributions), first, second, rule) is _fails(contributions, rule)
+
+
+# Why nobody opens Σ|x| and Σx² to decide about dominance (docs/adr/0011-no-pooled-dominance.md).
+
+
+@given(st.integers(1, 10**9), st.integers(1, 10**9))
+def test_of_two_contributors_power_sums_are_the_values(x: int, y: int) -> None:
+    total, squares = x + y, x * x + y * y
+    root = math.isqrt(2 * squares - total * total)
+    assert sorted([(total + root) // 2, (total - root) // 2]) == sorted([x, y])
+
+
+@given(st.integers(10, 10**9), st.lists(st.integers(0, 10**8), max_size=12))
+def test_of_a_dominated_cell_power_sums_tell_the_largest_value(
+    largest: int, others: list[int]
+) -> None:
+    """Ten people or more, so the count passes; and the p% rule fails, so the values are sent to
+    nobody.  With both sums the checker would know one of them to within the p% itself."""
+    share = 10 * sum(others) // largest + 1
+    everybody = [largest, *(value // share for value in others), *[0] * 12]
+    total, squares = sum(everybody), sum(value * value for value in everybody)
+    first, second, *_ = sorted(everybody, reverse=True)
+    assert dominated(total, first, second, P10)
+    low, high = Fraction(squares, total), math.isqrt(squares) + 1
+    assert low <= largest <= high
+    assert high - 1 - low <= Fraction(largest, 10)
+
+
+def test_a_pooled_bound_would_pass_what_another_holder_subtracts() -> None:
+    parts = [[100], [60, 60, 60]]
+    pooled_parts = sorted(parts[0] + parts[1], reverse=True)
+    total = sum(pooled_parts)
+    squares = sum(value * value for value in pooled_parts)
+    assert 2 * squares * 100**2 <= (90 * total) ** 2  # the bound says (2, 90) is kept
+    assert not dominated(total, *pooled_parts[:2], P10)
+    assert dominated(sum(parts[0]), 100, 0, P10)
+    assert total - sum(parts[1]) == 100  # what the second holder finds
 
 
 @settings(max_examples=400)

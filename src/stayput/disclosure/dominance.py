@@ -25,7 +25,7 @@ is not merely a stand-in.
 **Why there is no pooled rule from encrypted power sums** (x1 + x2 ≤ √(2·Σx²), which would keep
 cells in which some holder has few rows): to evaluate it, somebody has to open Σ|x| and Σx² of cells
 that may then fail, and for a cell with one or two contributors these two numbers *are* the values.
-Promise 3 says that nobody opens them.
+Promise 3 says that nobody opens them (docs/adr/0011-no-pooled-dominance.md).
 
 What leaks: the number of holders that raise a flag, to the checker.  The thresholds stand in the
 scenario, which only its parties read.
