@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stayput.differencing.overlap import Overlap, level_cells
-from stayput.differencing.short import few_rows
+from stayput.differencing.short import few_rows, surely_apart
 from stayput.disclosure.isolating import Judged, Pair, isolating
 from stayput.plans import _apart, _together
 from stayput.scenario import Column, ColumnType, Grade, Outside, Statement, TableContract
@@ -86,6 +86,34 @@ def test_nested_and_crossing_answers_pass() -> None:
     assert few_rows(gram([nested[5] | {9_999}, *nested]), 10)
     hidden = crossing[0] ^ crossing[1]  # S + T - 2·(S ∩ T), and a row more
     assert few_rows(gram([hidden | {9_999}, *crossing[:2], crossing[0] & crossing[1]]), 10)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.lists(st.booleans(), min_size=6, max_size=6), min_size=3, max_size=6),
+    st.lists(st.integers(0, 60), min_size=6, max_size=6),
+    st.integers(2, 6),
+)
+def test_the_quick_answer_for_many_tables_is_the_search_s(
+    members: list[list[bool]], sizes: list[int], least: int
+) -> None:
+    """Answers made of six groups of rows, of any sizes; small ones are what must be found."""
+    sets = np.array(members, dtype=np.int64)
+    table = sets @ np.diag(sizes) @ sets.T
+    wider = sets @ np.diag([size + 90 for size in sizes]) @ sets.T
+    for gram, sure in zip(
+        (table, wider), surely_apart(np.array([table, wider]), least), strict=True
+    ):
+        assert not (sure and few_rows(gram.tolist(), least))
+
+
+def test_the_quick_answer_decides_most_tables() -> None:
+    dice = np.random.default_rng(7)
+    nested = np.tril(np.ones((8, 8), dtype=np.int64))
+    tables = [nested @ np.diag(dice.integers(25, 60, 8)) @ nested.T for _ in range(40)]
+    assert surely_apart(np.array(tables), 10).mean() > 0.5
+    tables = [nested @ np.diag([30] * 7 + [9]) @ nested.T]
+    assert not surely_apart(np.array(tables), 10).any()
 
 
 def test_four_answers_of_which_no_two_differ_in_few_rows() -> None:

@@ -22,6 +22,8 @@ up to :data:`MAX_MULTIPLE` and as far as
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -64,6 +66,104 @@ def few_rows(gram: Gram, least: int, fresh: int = 1) -> bool:
         )
         for m in range(2, MAX_MULTIPLE + 1)
     )
+
+
+def surely_apart(grams: npt.NDArray[np.int64], least: int) -> npt.NDArray[np.bool_]:
+    """Of many tables at once: those of which :func:`few_rows` surely finds nothing.
+
+    Each is reduced as there.  With L the lengths of the reduced vectors and μ the smallest
+    eigenvalue of their table scaled to ones on the diagonal, cᵀGc ≥ μ·Σ c²L.  So where few
+    coefficients, each ±1, already make a combination too long to be wanted, those with fewer are
+    all that has to be looked at.  Of other tables, and of those of which one answer follows from
+    others, nothing is said.
+
+    Args:
+        grams: tables × answers × answers.
+    """
+    products = grams.astype(np.int64)  # of the reduced vectors with each other
+    size = products.shape[1]
+    weights = np.broadcast_to(np.eye(size, dtype=np.int64), products.shape).copy()
+    for _ in range(MAX_PASSES):
+        steps = [_reduce_all(products, weights, i, j) for i in range(size) for j in range(size)]
+        if not any(steps):
+            break
+    lengths = np.einsum("tii->ti", products)  # writable: the diagonals themselves
+    absent = lengths == 0  # a combination of length nothing is about no row
+    most = MAX_MULTIPLE**2 * least
+    lengths += np.where(absent, 10 * most, 0)
+    terms = MAX_TERMS if size <= MAX_TRIPLED else MAX_TERMS - 1
+    scale = np.sqrt(lengths.astype(np.float64))
+    scaled = products / scale[:, :, np.newaxis] / scale[:, np.newaxis, :]
+    smallest = np.linalg.eigvalsh(scaled)[:, 0] - _SLACK
+    # The shortest with more than so many terms: others, or one of them twice.
+    shortest = np.sort(lengths, axis=1)
+    more = np.minimum(shortest[:, : terms + 1].sum(axis=1), 4 * shortest[:, 0])
+    if size <= terms:
+        more = 4 * shortest[:, 0]
+    safe: npt.NDArray[np.bool_] = smallest * more >= most
+    candidates = _combinations(size, terms)
+    for table in np.flatnonzero(safe):
+        own = candidates
+        if absent[table].any():
+            own = own[(own[:, absent[table]] == 0).all(axis=1)]
+        length = ((own @ products[table]) * own).sum(axis=1)
+        short = (length > 0) & (length < most)
+        chosen = own[short] @ weights[table]
+        safe[table] = not _wanted(length[short], chosen, chosen @ grams[table], least).any()
+    return safe
+
+
+def _wanted(
+    length: npt.NDArray[np.int64],
+    weights: npt.NDArray[np.int64],
+    products: npt.NDArray[np.int64],
+    least: int,
+) -> npt.NDArray[np.bool_]:
+    """Of combinations of one table, which are about few rows, once or as a multiple."""
+    found: npt.NDArray[np.bool_] = length < least
+    one_sign = (products >= 0).all(axis=1) | (products <= 0).all(axis=1)
+    for m in range(2, MAX_MULTIPLE + 1):
+        several = (weights % m != 0).sum(axis=1) >= 3
+        divides = (length % m**2 == 0) & (products % m == 0).all(axis=1)
+        short = (length < m * m * least) & (np.abs(products) * m <= length[:, np.newaxis]).all(1)
+        found |= several & divides & one_sign & short
+    return found
+
+
+@functools.lru_cache(maxsize=64)
+def _combinations(size: int, terms: int) -> npt.NDArray[np.int64]:
+    """All coefficients of up to so many terms, each ±1; of two opposite ones, one."""
+    found = []
+    for number in range(1, terms + 1):
+        for places in itertools.combinations(range(size), number):
+            for signs in itertools.product((1, -1), repeat=number - 1):
+                row = np.zeros(size, dtype=np.int64)
+                row[list(places)] = (1, *signs)
+                found.append(row)
+    return np.array(found, dtype=np.int64)
+
+
+MAX_TERMS = 3
+MAX_TRIPLED = 16
+"""Combinations of three are looked at among so many answers, else of two."""
+
+MAX_PASSES = 8
+"""Rounds of reduction of many tables at once; what is left long is searched."""
+
+
+def _reduce_all(
+    products: npt.NDArray[np.int64], weights: npt.NDArray[np.int64], i: int, j: int
+) -> bool:
+    """In each table, replace i by its shortest difference to multiples of j; whether one did."""
+    length, both = products[:, j, j], products[:, i, j]
+    factor = np.where(length > 0, (2 * both + length) // np.maximum(2 * length, 1), 0)
+    factor = np.where(factor * (2 * both - factor * length) > 0, factor, 0)
+    if i == j or not factor.any():
+        return False
+    products[:, i, :] -= factor[:, np.newaxis] * products[:, j, :]
+    products[:, :, i] -= factor[:, np.newaxis] * products[:, :, j]
+    weights[:, i] -= factor[:, np.newaxis] * weights[:, j]
+    return True
 
 
 def _gives_multiple(m: int) -> Accepts:

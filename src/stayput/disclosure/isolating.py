@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stayput.differencing.overlap import Indices, Overlap, apart, key_texts, kinds, level_cells
-from stayput.differencing.short import few_rows
+from stayput.differencing.short import few_rows, surely_apart
 from stayput.sql import BoundPlan
 
 Flags = npt.NDArray[np.bool_]
@@ -230,11 +230,19 @@ def _exposing(
             shared = _gram(one, other, pairs, level, size)
             if shared is not None:
                 grams[a, b] = shared
+    alike: dict[tuple[int, ...], list[int]] = {}
     for cell in range(size):
         chosen = _known(grams, len(terms), cell)
         if len(chosen) > 2 and chosen[0] == 0:
-            gram = [[int(grams[max(a, b), min(a, b)][cell]) for b in chosen] for a in chosen]
-            if few_rows(gram, least):
+            alike.setdefault(tuple(chosen), []).append(cell)
+    for together, cells in alike.items():
+        tables = np.empty((len(cells), len(together), len(together)), dtype=np.int64)
+        for x, a in enumerate(together):
+            for y, b in enumerate(together):
+                tables[:, x, y] = grams[max(a, b), min(a, b)][cells]
+        safe = surely_apart(tables, least)
+        for cell, table, sure in zip(cells, tables, safe, strict=True):
+            if not sure and few_rows(table.tolist(), least):
                 yield cell
 
 
