@@ -60,7 +60,7 @@ def test_the_samples_show_every_key(tmp_path: Path) -> None:
     shown: dict[str, set[str]] = {}
     for path in SAMPLES.values():
         for section, values in tomllib.loads(path.read_text(encoding="utf-8")).items():
-            tables = values.values() if section in ("sources", "budgets") else [values]
+            tables = values.values() if section in ("sources", "budgets", "quotas") else [values]
             shown.setdefault(section, set()).update(key for table in tables for key in table)
     keys = {
         "checker": {field.name for field in dataclasses.fields(CheckerSettings)},
@@ -70,6 +70,7 @@ def test_the_samples_show_every_key(tmp_path: Path) -> None:
         "sources": {field.name for field in dataclasses.fields(SourceSpec)},
         "ceiling": {field.name for field in dataclasses.fields(Ceiling)},
         "budgets": {"rho", "epsilon", "delta", "tables", "exact"},
+        "quotas": {"runs", "runs_per_user", "days", "tables"},
     }
     assert shown == keys
     assert set(shown) == {field.name for field in dataclasses.fields(Settings)}

@@ -11,7 +11,7 @@ import dataclasses
 import difflib
 import enum
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from stayput.disclosure.floor import NO_FLOOR, OutputFloor
 from stayput.engines.source import SourceSpec
 from stayput.errors import ConfigurationError
 from stayput.privacy import MAX_TOTAL, PICO, Budget, budget_of
+from stayput.quota import Quota
 from stayput.scenario import IDENTIFIER
 
 T = TypeVar("T")
@@ -93,6 +94,10 @@ class Settings:
     all scenarios together may cost, for ever.  ``rho`` (zCDP), or ``epsilon`` and ``delta``, as
     text or number; ``tables`` that show the data set (NAME if left out); ``exact``: whether
     scenarios without noise may ask them besides (no)."""
+    quotas: tuple[Quota, ...] = ()
+    """Section ``[quotas.NAME]``, one for each data set: how many runs of all scenarios together are
+    answered.  ``runs`` of all data users, ``runs_per_user`` of each; ``days`` within which they
+    count (left out: for ever); ``tables`` that show the data set (NAME if left out)."""
 
 
 def load_settings(home: Path) -> Settings:
@@ -125,6 +130,7 @@ def load_settings(home: Path) -> Settings:
         ceiling=_section(Ceiling, raw, "ceiling"),
         sources=sources,
         budgets=_budgets(raw.get("budgets", {}), sources),
+        quotas=_quotas(raw.get("quotas", {}), sources),
     )
 
 
@@ -186,8 +192,48 @@ def _budgets(raw: Any, sources: dict[str, SourceSpec]) -> tuple[Budget, ...]:
     if not isinstance(raw, dict):
         raise ConfigurationError(f"[budgets] in {FILE_NAME} is not a section")
     budgets = tuple(_budget(name, value) for name, value in raw.items())
-    _refuse_two_budgets(budgets, sources)
+    _refuse_two("privacy budget", {one.name: one.tables for one in budgets}, sources)
     return budgets
+
+
+def _quotas(raw: Any, sources: dict[str, SourceSpec]) -> tuple[Quota, ...]:
+    if not isinstance(raw, dict):
+        raise ConfigurationError(f"[quotas] in {FILE_NAME} is not a section")
+    quotas = tuple(_quota(name, value) for name, value in raw.items())
+    _refuse_two("quota", {one.name: one.tables for one in quotas}, sources)
+    return quotas
+
+
+def _quota(name: str, raw: Any) -> Quota:
+    where = f"[quotas.{name}] in {FILE_NAME}"
+    if not IDENTIFIER.fullmatch(name):
+        raise ConfigurationError(f"{name!r} in {FILE_NAME} is no name of a quota")
+    if not isinstance(raw, dict):
+        raise ConfigurationError(f"{where} is not a section")
+    numbers = ["runs", "runs_per_user", "days"]
+    _refuse_unknown(raw, [*numbers, "tables"], f"quotas.{name}")
+    for key in numbers:
+        value = raw.get(key, 1)
+        if type(value) is not int or value < 1:
+            raise ConfigurationError(
+                f"{key} of {where} is a whole number, 1 or more",
+                hint="leave out what is not to be limited",
+            )
+    if not {"runs", "runs_per_user"} & set(raw):
+        raise ConfigurationError(
+            f"{where} limits nothing", hint="write  runs_per_user = 50  or  runs = 200"
+        )
+    given = {key: raw[key] for key in numbers if key in raw}
+    return Quota(name, _tables(raw, name, where), **given)
+
+
+def _tables(raw: dict[str, Any], name: str, where: str) -> tuple[str, ...]:
+    """The tables that show one data set; the one of its name if left out."""
+    tables = raw.get("tables", [name])
+    named = isinstance(tables, list) and tables and all(isinstance(t, str) for t in tables)
+    if not named or not all(IDENTIFIER.fullmatch(table) for table in tables):
+        raise ConfigurationError(f"tables of {where} is a list of table names")
+    return tuple(tables)
 
 
 def _budget(name: str, raw: Any) -> Budget:
@@ -197,10 +243,7 @@ def _budget(name: str, raw: Any) -> Budget:
     if not isinstance(raw, dict):
         raise ConfigurationError(f"{where} is not a section")
     _refuse_unknown(raw, ["rho", "epsilon", "delta", "tables", "exact"], f"budgets.{name}")
-    tables, exact = raw.get("tables", [name]), raw.get("exact", False)
-    named = isinstance(tables, list) and tables and all(isinstance(t, str) for t in tables)
-    if not named or not all(IDENTIFIER.fullmatch(table) for table in tables):
-        raise ConfigurationError(f"tables of {where} is a list of table names")
+    tables, exact = _tables(raw, name, where), raw.get("exact", False)
     if not isinstance(exact, bool):
         raise ConfigurationError(f"exact of {where} is true or false")
     given = sorted(set(raw) & {"rho", "epsilon", "delta"})
@@ -215,7 +258,7 @@ def _budget(name: str, raw: Any) -> Budget:
             f"{where} has no total",
             hint='write  rho = "1"  or  epsilon = "5"  with  delta = "1e-6"',
         )
-    return Budget(name, total, tuple(tables), exact)
+    return Budget(name, total, tables, exact)
 
 
 def _amount(value: Any, where: str, key: str, most: int | Decimal) -> Decimal:
@@ -231,30 +274,36 @@ def _amount(value: Any, where: str, key: str, most: int | Decimal) -> Decimal:
     return number
 
 
-def _refuse_two_budgets(budgets: Sequence[Budget], sources: dict[str, SourceSpec]) -> None:
-    """One data set has one budget, under whatever names of tables it is shown."""
+def _refuse_two(
+    kind: str, named: Mapping[str, Sequence[str]], sources: dict[str, SourceSpec]
+) -> None:
+    """One data set has one budget, or quota, under whatever names of tables it is shown.
+
+    Args:
+        named: the tables of each.
+    """
     owner: dict[str, str] = {}
-    for budget in budgets:
-        for table in budget.tables:
+    for name, tables in named.items():
+        for table in tables:
             spec = sources.get(table)
             shown = [table] if spec is None else [table, f"{spec.path} {spec.table}".rstrip()]
             for thing in shown:
-                if owner.setdefault(thing, budget.name) != budget.name:
+                if owner.setdefault(thing, name) != name:
                     raise ConfigurationError(
-                        f"{thing} has two privacy budgets in {FILE_NAME}",
-                        hint="list all tables that show one data set under one budget",
+                        f"{thing} has two of a {kind} in {FILE_NAME}",
+                        hint=f"list all tables that show one data set under one {kind}",
                     )
-    budgeted = {
+    owned = {
         f"{sources[table].path} {sources[table].table}"
-        for budget in budgets
-        for table in budget.tables
+        for tables in named.values()
+        for table in tables
         if table in sources
     }
     for table, spec in sources.items():
-        if f"{spec.path} {spec.table}" in budgeted and table not in owner:
+        if f"{spec.path} {spec.table}" in owned and table not in owner:
             raise ConfigurationError(
-                f"the table {table!r} shows data that has a privacy budget under another name",
-                hint="list it under the tables of that budget",
+                f"the table {table!r} shows data that has a {kind} under another name",
+                hint=f"list it under the tables of that {kind}",
             )
 
 

@@ -276,6 +276,7 @@ def _run_node(home: Path, identity: Identity, members: Members, report: Report) 
             secrets.token_bytes,
             lambda: load_settings(home).budgets,
             workers,
+            lambda: load_settings(home).quotas,
         )
         node.report = report
         report(f"node {identity.name} follows the log")

@@ -23,6 +23,7 @@ from stayput.link import CoordinatorLink, LogPage
 from stayput.membership import Members, form_member_list, verify_member_list
 from stayput.node import Node, Stager
 from stayput.privacy import Budget
+from stayput.quota import Quota
 from stayput.replica import Replica
 from stayput.review import earlier_version, read_by
 from stayput.scenario import Scenario
@@ -124,6 +125,7 @@ class Federation:
         clock: Unix seconds.
         paillier_bits: length of the checker's key.
         budgets: what runs may cost at every holder.
+        quotas: how many runs are answered at every holder.
     """
 
     def __init__(
@@ -144,6 +146,7 @@ class Federation:
         reviewers: Mapping[str, tuple[Sequence[bytes], int]] = NOBODY,
         retention_days: int = 0,
         budgets: Sequence[Budget] = (),
+        quotas: Sequence[Quota] = (),
     ) -> None:
         self.root = root
         self.clock = clock
@@ -151,6 +154,7 @@ class Federation:
         self.run_timeout = run_timeout
         self.retention_days = retention_days
         self.budgets = tuple(budgets)
+        self.quotas = tuple(quotas)
         self._stager = stager
         roles = {
             coordinator: Role.COORDINATOR,
@@ -233,6 +237,7 @@ class Federation:
             self.clock,
             secrets.token_bytes,
             lambda: self.budgets,
+            quotas=lambda: self.quotas,
         )
 
     def start_witness(self, name: str) -> Witness:

@@ -2,15 +2,15 @@
 
 The node trusts nobody's word.  It replays the log itself (:mod:`stayput.replica`), compiles the SQL
 itself from the sealed text, and refuses by itself, whatever the coordinator says; before it
-computes it verifies, in this order (clauses N-1 … N-7):
+computes it verifies, in this order (clauses N-1 … N-9):
 
 1. the sealing and the order stand in a log that it verified, and every participant has cosigned
    that very log (N-1);
 2. this holder's own ledger says approved, not revoked (N-2);
 3. scenario and order are the documents that the log commits to; statement and arguments are inside
    what was sealed; the checker's key is the enrolled one (N-3);
-4. neither the scenario's expiry, by this node's own clock, nor its runs are used up; the charge is
-   on disk before anything is computed (N-4).
+4. neither the scenario's expiry, by this node's own clock, nor its runs are used up, nor a quota of
+   its holder's (N-9); the charge is on disk before anything is computed (N-4).
 
 Where a scenario asks for noise, its cost is charged to the budget of the data set with it; noise is
 drawn after that and before anything is encrypted (clauses D-1, D-4, D-5).
@@ -65,6 +65,7 @@ from stayput.plans import (
     values_vector,
 )
 from stayput.privacy import Budget, budget_for, run_cost
+from stayput.quota import Quota, Use
 from stayput.release import RunOrder
 from stayput.replica import Replica
 from stayput.runs import (
@@ -134,6 +135,7 @@ class Node:
         random: ``random(n)`` gives n random bytes from the operating system.
         budgets: what runs may cost, of each data set, by the holder's settings.
         workers: processes that share the encryption of long vectors.
+        quotas: how many runs are answered about each data set, by the holder's settings.
     """
 
     def __init__(
@@ -149,9 +151,11 @@ class Node:
         random: Callable[[int], bytes],
         budgets: Callable[[], Sequence[Budget]] = tuple,
         workers: Executor | None = None,
+        quotas: Callable[[], Sequence[Quota]] = tuple,
     ) -> None:
         self._identity = identity
         self._budgets = budgets
+        self._quotas = quotas
         self.replica = replica
         self._ledger = ledger
         self._link = link
@@ -312,7 +316,7 @@ class Node:
         self, run: bytes, scenario: Scenario, order: RunOrder, plan: RunPlan
     ) -> None:
         try:
-            self._ledger.charge(scenario.digest, run, self._price(scenario, plan))
+            self._charge(run, scenario, plan)
         except ConfigurationError as error:  # the holder's settings, edited since the start
             raise _Refused(FailureReason.STAGING_FAILED, error.message, error.hint) from None
         except RuleViolation as error:
@@ -361,6 +365,13 @@ class Node:
             kept=kept,
         )
         self._owed.add(run)
+
+    def _charge(self, run: bytes, scenario: Scenario, plan: RunPlan) -> None:
+        """Charge the run to the scenario's limit (N-4), to quotas (N-9) and to a budget (D-4)."""
+        user = self.replica.session.runs[run].ordered.user
+        use = Use(user, (plan.contract.name,), self._clock())
+        spend = self._price(scenario, plan)
+        self._ledger.charge(scenario.digest, run, spend, use, self._quotas())
 
     def _price(self, scenario: Scenario, plan: RunPlan) -> Spend | None:
         """What the run costs of which budget (clauses D-4, D-6)."""

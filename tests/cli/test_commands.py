@@ -215,7 +215,7 @@ def test_a_forged_result_does_not_verify(stayput: Stayput, live: Federation, sea
 @pytest.mark.parametrize(
     ("words", "says", "hint"),
     [
-        (["colours"], "no statement 'colours'", "by_colour, numbers"),
+        (["colours"], "no statement or model 'colours'", "by_colour, numbers"),
         (["by_colour"], "youngest", ""),
         (["by_colour", "-p", "youngest=2", "-p", "oldest=3"], "no parameter 'oldest'", "youngest"),
         (["by_colour", "-p", "youngest=11"], "youngest", ""),

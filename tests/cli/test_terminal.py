@@ -71,6 +71,7 @@ def test_all_commands_of_the_house_are_there() -> None:
         "scenario check", "scenario propose", "scenario list", "scenario show", "scenario diff",
             "authority authorise", "authority refuse", "authority withdraw",
         "pending", "report", "approve", "refuse", "revoke", "node notes", "node budget",
+            "node quota", "node estimate", "node receipts",
         "checker reasons", "checker held", "checker show", "checker pass", "checker fail",
         "reviewer new", "reviewer enrol", "reviewer sign",
         "run", "result", "verify", "rehearse", "rotate", "log show", "log verify", "log pack",

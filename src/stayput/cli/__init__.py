@@ -34,6 +34,7 @@ from stayput.cli import (
     demonstration,
     history,
     holder,
+    node,
     persons,
     runs,
     scenarios,
@@ -60,6 +61,7 @@ for module in (
     sources,
     scenarios,
     holder,
+    node,
     authority,
     persons,
     runs,
@@ -88,7 +90,7 @@ def _stayput(
     \b
     See it work:       stayput demo
     Join:              init, card, consortium form, join, members, start
-    Have data:         source, pending, report, approve, refuse, revoke, node notes
+    Have data:         source, pending, report, approve, refuse, revoke, node
     Authorise:         pending, report, authority
     Sign as a person:  reviewer, checker
     Ask:               scenario, rehearse, run, result

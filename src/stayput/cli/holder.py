@@ -1,4 +1,4 @@
-"""Commands of a holder: pending, report, approve, refuse, revoke, node notes."""
+"""Commands of a holder about scenarios: pending, report, approve, refuse, revoke."""
 
 from __future__ import annotations
 
@@ -64,10 +64,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     for command in (pending, report, approve, refuse, revoke):
         app.command()(command)
-    group = typer.Typer(help="A holder's node.", rich_markup_mode=None)
-    group.command("notes")(notes)
-    group.command("budget")(budget)
-    app.add_typer(group, name="node")
 
 
 def pending(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
@@ -265,75 +261,6 @@ def _known_here(identity: Identity, text: str) -> bytes | None:
     with contextlib.closing(Journal(path)) as journal:
         replica = Replica(load_members(identity.home), journal)
     return match_prefix(replica.session.scenarios, text, "scenario")
-
-
-def notes(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
-    """Print the node's messages for this holder's own people; nobody else gets them."""
-    from stayput.identity import load_identity
-
-    with opened_ledger(load_identity(home)) as ledger:
-        found = ledger.notes()
-    if as_json:
-        put_json(
-            [
-                {"run": n.run.hex(), "time": n.time, "message": n.message, "hint": n.hint}
-                for n in found
-            ]
-        )
-        return
-    put_table(
-        ("time", "run", "message", "hint"),
-        [(moment(n.time), n.run.hex()[:12], n.message, n.hint) for n in found],
-    )
-    if not found:
-        say("no messages")
-
-
-def budget(as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
-    """Print what is spent and left of the privacy budget of each data set."""
-    from stayput.config import load_settings
-    from stayput.identity import load_identity
-    from stayput.privacy import PICO, USUAL_DELTA, epsilon_of
-
-    budgets = load_settings(home).budgets
-    with opened_ledger(load_identity(home)) as ledger:
-        rows = [(one, ledger.spent(one.name)) for one in budgets]
-    if as_json:
-        put_json(
-            [
-                {
-                    "budget": one.name,
-                    "tables": list(one.tables),
-                    "total_pico_rho": one.total,
-                    "spent_pico_rho": spent,
-                    "delta": str(USUAL_DELTA),
-                    "spent_epsilon": str(epsilon_of(spent, USUAL_DELTA)),
-                    "total_epsilon": str(epsilon_of(one.total, USUAL_DELTA)),
-                }
-                for one, spent in rows
-            ]
-        )
-        return
-
-    def both(rho: int) -> str:
-        return f"{rho / PICO:.6g}, epsilon {epsilon_of(rho, USUAL_DELTA)}"
-
-    put_table(
-        ("data set", "tables", "spent rho", "of rho", "left"),
-        [
-            (one.name, ", ".join(one.tables), both(spent), both(one.total), _left(one.total, spent))
-            for one, spent in rows
-        ],
-    )
-    say(
-        f"each epsilon is at a delta of {USUAL_DELTA}; what is spent does not come back"
-        if rows
-        else "no budget: stayput.toml has no [budgets.TABLE], so no scenario with noise is answered"
-    )
-
-
-def _left(total: int, spent: int) -> str:
-    return f"{max(0, 100 * (total - spent) // max(total, 1))} %"
 
 
 def require_yes(yes: bool, question: str) -> None:

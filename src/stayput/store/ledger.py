@@ -9,6 +9,9 @@ number gets noise twice).
 A run with noise is charged to the privacy budget of its data set in the same transaction (clause
 D-4).  What is charged stays charged, whatever becomes of the run.
 
+Every charge says whose run it was and about which table, so that quotas hold over all scenarios
+(clause N-9), also those that were set later.
+
 Partial sums waiting for round two are kept sealed (AES-256-GCM under a key of the holder's) and
 erased when the run is over; rows are never here.
 """
@@ -18,13 +21,16 @@ from __future__ import annotations
 import dataclasses
 import secrets
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from stayput import documents
 from stayput.errors import NotFound, RuleViolation, VerificationError
-from stayput.steps import Round
+from stayput.quota import Quota, Use, concerned
+from stayput.steps import DeletionCheck, Outcome, Round
 from stayput.store import lineage
 from stayput.store.database import Database
 
@@ -35,6 +41,11 @@ CREATE TABLE IF NOT EXISTS approval (
 CREATE TABLE IF NOT EXISTS charge (run BLOB PRIMARY KEY, scenario BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS spent (
     run BLOB PRIMARY KEY, lineage TEXT NOT NULL, cost INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS metered (
+    run BLOB NOT NULL, source TEXT NOT NULL, user TEXT NOT NULL, time INTEGER NOT NULL,
+    PRIMARY KEY (run, source)) STRICT;
+CREATE TABLE IF NOT EXISTS local_staging (
+    staging BLOB PRIMARY KEY, receipt BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS partial (run BLOB PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS outgoing (
     run BLOB NOT NULL, name TEXT NOT NULL, step BLOB NOT NULL, payload BLOB NOT NULL,
@@ -70,6 +81,23 @@ class Note:
     time: int
     message: str
     hint: str
+
+
+@documents.document("stayput.store.LocalReceipt")
+@dataclasses.dataclass(frozen=True)
+class LocalReceipt:
+    """What became of a staging that was no run, such as an estimate: it is in no log.
+
+    ``scenario`` is empty if nobody knows any more, since a kill ended the staging.
+    """
+
+    staging: bytes
+    scenario: bytes
+    outcome: Outcome
+    passed: tuple[DeletionCheck, ...]
+    failed: tuple[DeletionCheck, ...]
+    started: documents.Int64
+    ended: documents.Int64
 
 
 STORAGE_KEY = b"stayput/v1/storage"
@@ -115,13 +143,25 @@ class Ledger:
             ).fetchone()
         return row is not None and row[0] == 0
 
-    def charge(self, scenario: bytes, run: bytes, spend: Spend | None = None) -> None:
-        """Take one run from the scenario's limit and its cost from a budget; again is free.
+    def charge(
+        self,
+        scenario: bytes,
+        run: bytes,
+        spend: Spend | None = None,
+        use: Use | None = None,
+        quotas: Sequence[Quota] = (),
+    ) -> None:
+        """Take one run from the scenario's limit, from the quotas of what it is about, and its cost
+        from a budget; again is free.
 
-        Both or neither, and on disk when this returns.
+        All or nothing, and on disk when this returns.
+
+        Args:
+            use: whose run it is, about which tables.
+            quotas: of this holder; those that the run is charged to are found here.
 
         Raises:
-            RuleViolation: not approved here, revoked, or the limit or the budget is used up.
+            RuleViolation: not approved here, revoked, or a limit, quota or budget is used up.
         """
         with self._database.transaction() as connection:
             row = connection.execute(
@@ -136,9 +176,30 @@ class Ledger:
             ).fetchone()
             if used >= row[0]:
                 raise RuleViolation("the scenario's runs are used up at this holder", clause="N-4")
+            if use is not None:
+                _meter(connection, run, use, quotas)
             connection.execute("INSERT INTO charge VALUES (?, ?)", (run, scenario))
             if spend is not None:
                 _spend(connection, run, spend)
+
+    def used(self, quota: Quota, now: int) -> tuple[int, dict[str, int]]:
+        """Runs that count against a quota at ``now``: of all, and of each data user."""
+        with self._database.reading() as connection:
+            return _used(connection, quota, now)
+
+    def keep_local(self, receipt: LocalReceipt) -> None:
+        """Keep the facts of a staging that was no run: for this holder's own people."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO local_staging VALUES (?, ?)",
+                (receipt.staging, documents.encode(receipt)),
+            )
+
+    def kept_local(self) -> tuple[LocalReceipt, ...]:
+        """The receipts of stagings that were no runs, oldest first."""
+        with self._database.reading() as connection:
+            rows = connection.execute("SELECT receipt FROM local_staging ORDER BY rowid").fetchall()
+        return tuple(documents.parse(LocalReceipt, receipt) for (receipt,) in rows)
 
     def charged(self, scenario: bytes) -> int:
         """How many runs of the scenario were charged."""
@@ -243,6 +304,34 @@ class Ledger:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+
+def _meter(connection: sqlite3.Connection, run: bytes, use: Use, quotas: Sequence[Quota]) -> None:
+    for quota in concerned(quotas, use):
+        everybody, each = _used(connection, quota, use.time)
+        mine = each.get(use.user, 0)
+        over = (quota.runs and everybody >= quota.runs) or (
+            quota.runs_per_user and mine >= quota.runs_per_user
+        )
+        if over:
+            raise RuleViolation(
+                f"the quota {quota.name!r} is used up at this holder",
+                clause="N-9",
+                hint="`stayput node quota` shows it; [quotas] in stayput.toml sets it",
+            )
+    rows = [(run, table, use.user, use.time) for table in dict.fromkeys(use.tables)]
+    connection.executemany("INSERT INTO metered VALUES (?, ?, ?, ?)", rows)
+
+
+def _used(connection: sqlite3.Connection, quota: Quota, now: int) -> tuple[int, dict[str, int]]:
+    marks = ", ".join("?" * len(quota.tables))
+    rows = connection.execute(
+        f"SELECT user, COUNT(DISTINCT run) FROM metered WHERE source IN ({marks}) AND time > ?"  # noqa: S608 - question marks
+        " GROUP BY user",
+        (*quota.tables, quota.since(now)),
+    ).fetchall()
+    each = {str(user): int(runs) for user, runs in rows}
+    return sum(each.values()), each
 
 
 def _spend(connection: sqlite3.Connection, run: bytes, spend: Spend) -> None:
