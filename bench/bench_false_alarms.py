@@ -44,7 +44,7 @@ from stayput.plans import RunPlan, counts_vector, split_counts
 from stayput.scenario import OutputPolicy, Scenario, Statement
 from stayput.scenario_file import parse_scenario_file
 from stayput.sql import BoundPlan, bind, plan
-from stayput.staging import Staged, StagingRequest, Swept
+from stayput.staging import JoinRequest, JoinStaging, Staged, StagingRequest, Swept
 
 AIRPORTS = ("ewr", "jfk", "lga")
 CHECK_PERCENT = 5.0
@@ -177,6 +177,9 @@ class FlightsStager:
     def state(self, source: SourceSpec) -> str:
         del source
         return self._name  # these rows never change
+
+    def open_join(self, request: JoinRequest) -> JoinStaging:
+        raise AssertionError("flights have no identifiers")
 
     def stage(self, request: StagingRequest) -> Staged:
         connection = airport(self._name)

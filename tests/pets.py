@@ -12,7 +12,14 @@ import duckdb
 
 from stayput.engines.snapshots import compare, take
 from stayput.engines.source import SourceSpec
-from stayput.staging import DeletionFacts, Staged, StagingRequest, Swept
+from stayput.staging import (
+    DeletionFacts,
+    JoinRequest,
+    JoinStaging,
+    Staged,
+    StagingRequest,
+    Swept,
+)
 from stayput.staging.process import Ended
 from stayput.steps import DeletionCheck, Outcome
 
@@ -102,6 +109,9 @@ class TableStager:
             shared = compare(connection, request.lineage, request.snapshots, run)
             kept = take(connection, request.lineage) if request.lineage.take else b""
         return dataclasses.replace(staged, shared=shared, snapshot=kept)
+
+    def open_join(self, request: JoinRequest) -> JoinStaging:
+        raise AssertionError("pets have no identifiers")  # registers.RegisterStager does joins
 
     def state(self, source: SourceSpec) -> str:
         del source

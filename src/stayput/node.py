@@ -80,6 +80,8 @@ from stayput.scenario import NoiseMechanism, Scenario
 from stayput.session import Contribute, RunPhase, RunState
 from stayput.staging import (
     DeletionFacts,
+    JoinRequest,
+    JoinStaging,
     SourceRefused,
     Staged,
     StagingFailed,
@@ -118,6 +120,8 @@ class Stager(Protocol):
     def state(self, source: SourceSpec) -> str: ...
 
     def stage(self, request: StagingRequest) -> Staged: ...
+
+    def open_join(self, request: JoinRequest) -> JoinStaging: ...
 
 
 class Node:

@@ -160,6 +160,15 @@ def _expand(message: bytes, tag: bytes) -> bytes:
     return hashlib.sha512(first + b"\x01" + suffix).digest()
 
 
+def load() -> None:
+    """Load the library now: in a process that will soon be able to write no file.
+
+    Raises:
+        ConfigurationError: the folder for temporary files does not do.
+    """
+    _group()
+
+
 @functools.cache
 def _group() -> Any:
     """``rbcl``, loaded at the first use."""

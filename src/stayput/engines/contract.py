@@ -23,7 +23,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from stayput.documents import Int64
-from stayput.scenario import Column, ColumnType, Outside, TableContract
+from stayput.scenario import Column, ColumnType, IdentifierKind, Outside, TableContract
 
 RAW = "stayput_raw"
 """The relation with the columns as the file has them."""
@@ -59,6 +59,9 @@ class Kind(enum.Enum):
     OUTSIDE_BOUNDS = 7
     UNKNOWN_LEVEL = 8
     TOO_MANY_ROWS = 9
+    NO_IDENTIFIER = 10  # does not fit the rule of its column
+    REPEATED = 11  # a person in two rows, where that is refused
+    CONTRADICTING = 12  # a person in two rows that do not agree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,19 +255,35 @@ def _of_the_header(violation: Violation, column: Column) -> str:
 
 def _of_the_rows(kind: Kind, column: Column) -> str:
     match kind:
-        case Kind.NULLS:
-            return "without a value; the contract does not allow NULL"
         case Kind.NOT_A_VALUE:
             wanted = "true or false" if column.type is ColumnType.BOOLEAN else "a finite number"
             return f"whose value is not {wanted}"
-        case Kind.NOT_WHOLE:
-            return "whose value is not a whole number"
         case Kind.OUTSIDE_BOUNDS:
             low, high = (_shown(bound, column.decimals) for bound in bounds(column))
             return f"outside {low} … {high}"
         case Kind.UNKNOWN_LEVEL:
             return f"whose value is none of the {len(column.levels)} declared levels"
-    raise AssertionError(kind)
+        case Kind.NO_IDENTIFIER:
+            assert column.identifier is not None
+            return f"whose value is no {_IDENTIFIERS[column.identifier.kind]}"
+    return _CONSTANT[kind]
+
+
+_CONSTANT = {
+    Kind.NULLS: "without a value; the contract does not allow NULL",
+    Kind.NOT_WHOLE: "whose value is not a whole number",
+    Kind.REPEATED: "about a person who is in an earlier row; the contract refuses duplicates",
+    Kind.CONTRADICTING: "about a person who is in an earlier row, with other values",
+}
+
+_IDENTIFIERS = {
+    IdentifierKind.TEXT: "identifier: it is empty, too long or has characters of no name",
+    IdentifierKind.CN_RESIDENT: "resident number (GB 11643)",
+    IdentifierKind.CN_ORGANISATION: "unified social credit code (GB 32100)",
+    IdentifierKind.LUHN: "number with a Luhn check digit",
+    IdentifierKind.IBAN: "IBAN",
+    IdentifierKind.LEI: "LEI",
+}
 
 
 def _shown(scaled: int, decimals: int) -> str:

@@ -13,11 +13,12 @@ refused.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import duckdb
@@ -43,6 +44,7 @@ __all__ = [
     "aggregate",
     "connect",
     "lock",
+    "read_rows",
 ]
 
 FETCH_ROWS = 1000
@@ -142,14 +144,7 @@ def aggregate(
         SourceDoesNotFit: the source violates the contract.
         EngineFailure: anything else; its code is all that is known.
     """
-    before = _fingerprint(source.path)
-    table = None
-    try:
-        if source.format == "sqlite":
-            refuse_unfinished_writes(source.path)
-            table = SqliteTable(source.path, source.table)
-        lock(connection, source.path)
-        _prepare(connection, source, table, contract, used, again=lineage is not None)
+    with _reading(connection, source, contract, used, again=lineage is not None):
 
         def run(text: str) -> list[tuple[Value, ...]]:
             return _fetch(connection, text, max_groups)
@@ -159,6 +154,52 @@ def aggregate(
             shared = lineages.compare(connection, lineage, snapshots, run)
             kept = lineages.take(connection, lineage) if lineage.take else b""
             found = Aggregated(found.rows, shared, kept)
+    return found
+
+
+def read_rows(
+    connection: duckdb.DuckDBPyConnection,
+    source: SourceSpec,
+    contract: TableContract,
+    used: Sequence[str],
+    sql: str,
+    take: Callable[[Sequence[tuple[Value, ...]]], None],
+) -> None:
+    """Check the source against its contract, then hand over the statement's rows in batches.
+
+    For rows that stay in this process: of joins.
+
+    Args:
+        take: called with up to :data:`FETCH_ROWS` rows at a time, in no particular order.
+        connection, source, contract, used, sql: as for :func:`aggregate`.
+
+    Raises:
+        SourceDoesNotFit, EngineFailure: as there.
+    """
+    with _reading(connection, source, contract, used, again=False):
+        for batch in _batches(connection, sql):
+            take(batch)
+
+
+@contextlib.contextmanager
+def _reading(
+    connection: duckdb.DuckDBPyConnection,
+    source: SourceSpec,
+    contract: TableContract,
+    used: Sequence[str],
+    *,
+    again: bool,
+) -> Iterator[None]:
+    """Inside, the source is checked and there to be queried; what goes wrong becomes a code."""
+    before = _fingerprint(source.path)
+    table = None
+    try:
+        if source.format == "sqlite":
+            refuse_unfinished_writes(source.path)
+            table = SqliteTable(source.path, source.table)
+        lock(connection, source.path)
+        _prepare(connection, source, table, contract, used, again=again)
+        yield
     except duckdb.Error as error:
         raise EngineFailure(_code(error)) from None
     except sqlite3.Error:
@@ -175,8 +216,7 @@ def aggregate(
         if table is not None:
             table.close()
     if _fingerprint(source.path) != before:
-        raise EngineFailure(EngineCode.SOURCE_CHANGED)  # checked rows may not be the summed ones
-    return found
+        raise EngineFailure(EngineCode.SOURCE_CHANGED)  # checked rows may not be the ones read
 
 
 def _prepare(
@@ -285,6 +325,17 @@ _KINDS = {
 def _fetch(
     connection: duckdb.DuckDBPyConnection, sql: str, max_groups: int
 ) -> list[tuple[Value, ...]]:
+    rows: list[tuple[Value, ...]] = []
+    for batch in _batches(connection, sql):
+        rows += batch
+        if len(rows) > max_groups:
+            raise EngineFailure(EngineCode.TOO_MANY_GROUPS)
+    return rows
+
+
+def _batches(
+    connection: duckdb.DuckDBPyConnection, sql: str
+) -> Iterator[Sequence[tuple[Value, ...]]]:
     statements = connection.extract_statements(sql)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise EngineFailure(EngineCode.FORBIDDEN)  # the lock lets ATTACH ':memory:' and CREATE pass
@@ -292,12 +343,8 @@ def _fetch(
     kinds = [_KINDS.get(str(column[1])) for column in cursor.description or ()]
     if not kinds or None in kinds:
         raise EngineFailure(EngineCode.RESULT_SHAPE)
-    rows: list[tuple[Value, ...]] = []
     while batch := cursor.fetchmany(FETCH_ROWS):
-        rows += batch
-        if len(rows) > max_groups:
-            raise EngineFailure(EngineCode.TOO_MANY_GROUPS)
-    return rows
+        yield batch
 
 
 def _code(error: duckdb.Error) -> EngineCode:

@@ -4,6 +4,9 @@
 outside, :mod:`~stayput.staging.child` the same from inside, :mod:`~stayput.staging.confinement`
 what it gives up, :mod:`~stayput.staging.destruction` what is checked afterwards.
 
+A run over a join (:mod:`~stayput.staging.joins`) has a process that lives longer: it keeps the rows
+and every secret of the join until its holder's shares are made, and gives out what may leave.
+
 What it does not do: it does not sign receipts (the node does), and it says nothing about the source
 itself, backups, swap or the page cache.
 """
@@ -14,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stayput.staging.destruction import DeletionFacts, Swept, merge_facts, sweep
+    from stayput.staging.joins import JoinRequest, JoinStaging
     from stayput.staging.pool import (
         SourceRefused,
         Staged,
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DeletionFacts",
+    "JoinRequest",
+    "JoinStaging",
     "SourceRefused",
     "Staged",
     "StagingFailed",
@@ -41,6 +47,10 @@ def __getattr__(name: str) -> Any:
         from stayput.staging import destruction  # noqa: PLC0415
 
         return getattr(destruction, name)
+    if name in ("JoinRequest", "JoinStaging"):
+        from stayput.staging import joins  # noqa: PLC0415
+
+        return getattr(joins, name)
     if name in __all__:
         from stayput.staging import pool  # noqa: PLC0415
 

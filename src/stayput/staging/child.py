@@ -9,6 +9,7 @@ when its parent does: the kernel kills it, and it also watches its standard inpu
 from __future__ import annotations
 
 import os
+import select
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -74,18 +75,20 @@ def main(parent: int) -> None:
         read_pieces,
     )
 
-    _send(answers, READY)
+    send(answers, READY)
     try:
-        job = documents.parse(Job, read_frame(_read))
-        snapshots = [read_pieces(_read, size) for size in job.snapshots]
+        job = documents.parse(Job, read_frame(read))
+        snapshots = [read_pieces(read, size) for size in job.snapshots]
     except (DocumentError, EOFError):
         return
     try:
-        _send(answers, documents.encode(_confine(job)))
+        # What is kept of earlier rows is there beside the engine, as bytes and as arrays.
+        kept = 4 * sum(job.snapshots) // 2**20
+        send(answers, documents.encode(confine(job, beside_mb=kept)))
     except confinement.NotConfined:
-        _send(answers, documents.encode(Failed(Code.NOT_CONFINED)))
+        send(answers, documents.encode(Failed(Code.NOT_CONFINED)))
         return
-    _end_with_parent()
+    end_with_parent()
     try:
         connection = connect(job.memory_limit_mb, job.threads)
         source = SourceSpec(job.path, job.format, job.table)
@@ -102,20 +105,24 @@ def main(parent: int) -> None:
         tables = [found.rows, *found.shared]
         data = [encode_rows(rows) for rows in tables] + pieces(found.snapshot)
     except SourceDoesNotFit as unfit:
-        _send(answers, documents.encode(Failed(Code.DATA_DO_NOT_FIT, unfit.violations)))
+        send(answers, documents.encode(Failed(Code.DATA_DO_NOT_FIT, unfit.violations)))
     except EngineFailure as failure:
-        _send(answers, documents.encode(Failed(Code[failure.code.name])))
+        send(answers, documents.encode(Failed(Code[failure.code.name])))
     except MemoryError:
-        _send(answers, documents.encode(Failed(Code.OUT_OF_MEMORY)))
+        send(answers, documents.encode(Failed(Code.OUT_OF_MEMORY)))
     else:
         sizes = tuple(map(len, tables))
         groups = Groups(sizes[0], sizes[1:], len(found.snapshot))
         for frame in (documents.encode(groups), *data):
-            _send(answers, frame)
+            send(answers, frame)
 
 
-def _confine(job: Job) -> Confined:
-    """Give up the rest; the folder is where a file would land that nothing can write."""
+def confine(job: Job, *, beside_mb: int) -> Confined:
+    """Give up the rest; the folder is where a file would land that nothing can write.
+
+    Args:
+        beside_mb: memory that is needed beside the engine's.
+    """
     from stayput.staging.messages import Confined  # noqa: PLC0415
 
     os.chdir(job.folder)
@@ -124,8 +131,7 @@ def _confine(job: Job) -> Confined:
         import pyarrow.pandas_compat  # noqa: PLC0415 - what pyarrow itself loads late
         import pyarrow.vendored.version  # noqa: F401, PLC0415
     sys.path.clear()  # nothing new is imported from here on; pyarrow would try pandas
-    kept = sum(job.snapshots) // 2**20  # beside the engine, each as bytes and as arrays
-    megabytes = job.memory_limit_mb + HEADROOM_MB + STACK_MB * job.threads + 4 * kept
+    megabytes = job.memory_limit_mb + HEADROOM_MB + STACK_MB * job.threads + beside_mb
     confinement.limit_memory(megabytes * 2**20)
     if not job.require_landlock and confinement.landlock_abi() < confinement.LANDLOCK_ABI:
         return Confined(0, confinement.restrict_calls())
@@ -134,24 +140,28 @@ def _confine(job: Job) -> Confined:
     return Confined(abi, confinement.restrict_calls())
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End when standard input does: the kernel's signal is tied to the parent's thread, this is
     tied to the process."""
+    hung_up = select.poll()
+    hung_up.register(0, 0)  # tells that nobody can write any more, and not that somebody has
 
     def watch() -> None:
-        os.read(0, 1)  # the parent sends nothing after the job
+        hung_up.poll()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _send(sink: int, data: bytes) -> None:
+def send(sink: int, data: bytes) -> None:
+    """Write a frame."""
     frame = memoryview(len(data).to_bytes(4, "big") + data)
     while frame:
         frame = frame[os.write(sink, frame) :]
 
 
-def _read(size: int) -> bytes:
+def read(size: int) -> bytes:
+    """So many bytes of standard input. Raises EOFError."""
     data = bytearray()
     while len(data) < size:
         chunk = os.read(0, min(size - len(data), 1 << 20))

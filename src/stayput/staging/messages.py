@@ -86,6 +86,7 @@ class Code(enum.Enum):
     CANCELLED = 15
     DIED = 16
     MISSPOKE = 17
+    NO_TEMPORARY_FOLDER = 19
 
 
 @documents.document("stayput.staging.StagingFailed")
@@ -128,29 +129,29 @@ def read_frame(read: Callable[[int], bytes]) -> bytes:
 
 
 PIECE = 16 * 1024 * 1024
-"""A snapshot travels in frames of this size: of many rows it is longer than a frame."""
+"""Long data travel in frames of this size: of many rows a snapshot is longer than a frame."""
 
 MAX_SNAPSHOT = 2 * 1024**3
 
 
 def pieces(data: bytes) -> list[bytes]:
-    """The frames in which a snapshot travels."""
+    """The frames in which long data travel."""
     return [data[i : i + PIECE] for i in range(0, len(data), PIECE)]
 
 
 def read_pieces(read: Callable[[int], bytes], size: int) -> bytes:
-    """A snapshot of that size.
+    """Data of that size: a snapshot, or what goes with a call.
 
     Raises:
         DocumentError: the frames do not add up to it.
     """
     if not 0 <= size <= MAX_SNAPSHOT:
-        raise DocumentError("a snapshot is too long")
+        raise DocumentError("what comes in pieces is too long")
     found = bytearray()
     while len(found) < size:
         piece = read_frame(read)
         if not piece or len(found) + len(piece) > size:
-            raise DocumentError("a snapshot is not as long as it was said to be")
+            raise DocumentError("what came in pieces is not as long as it was said to be")
         found += piece
     return bytes(found)
 

@@ -24,10 +24,12 @@ from typing import Self
 from stayput.engines.contract import sentence
 from stayput.engines.snapshots import Lineage
 from stayput.engines.source import GLOB_CHARACTERS, SourceSpec
-from stayput.errors import ConfigurationError, ContractViolation, StagingError
+from stayput.errors import ConfigurationError, ContractViolation, StagingError, StayputError
 from stayput.scenario import TableContract
 from stayput.staging import destruction
 from stayput.staging.destruction import DeletionFacts, Swept
+from stayput.staging.join_messages import JoinJob, PlanMessage
+from stayput.staging.joins import JoinProcess, JoinRequest, JoinStaging
 from stayput.staging.messages import Code, Job, Value
 from stayput.staging.process import Answer, Ended, StagingProcess, StagingProcessFailed
 from stayput.steps import DeletionCheck
@@ -122,6 +124,7 @@ class StagingPool:
         self.sweeps: list[Swept] = destruction.sweep(self._workdir)
         self._lock = threading.Lock()
         self._running: dict[bytes, StagingProcess] = {}
+        self._joins: dict[bytes, JoinProcess] = {}
         self._closed = False
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="stayput-staging")
         self._warm: Future[StagingProcess] | None = None
@@ -148,9 +151,11 @@ class StagingPool:
         with self._lock:
             self._closed = True
             warm, self._warm = self._warm, None
-            running = list(self._running.values())
+            running, joins = list(self._running.values()), list(self._joins.values())
         for process in running:
             process.cancel()
+        for join in joins:
+            join.close()
         if warm is not None:
             warm.result().end()
         self._starter.shutdown()
@@ -177,6 +182,56 @@ class StagingPool:
             ) from None
         return f"{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}:{source.table}"
 
+    def open_join(self, request: JoinRequest) -> JoinStaging:
+        """Start a process that lives for a join; it is confined and has read nothing yet.
+
+        Whoever asks for it closes it, whatever happens; the pool does when it is closed itself.
+
+        Raises:
+            StagingFailed: (a StagingError) it could not be confined, or failed otherwise.
+            StagingError: nothing was started.
+            ConfigurationError: the source is not there, or its path cannot be used.
+        """
+        path = _source_path(request.source)
+        folder = self._open(request.staging_id)
+        started = int(time.time())
+        process = self._start(folder, joins=True)
+
+        def end() -> DeletionFacts:
+            ended = process.end()
+            with self._lock:
+                self._running.pop(request.staging_id, None)
+                self._joins.pop(request.staging_id, None)
+            return self._destroyed(folder, path, process, ended, started)
+
+        def told(failure: StagingProcessFailed, receipt: DeletionFacts) -> StayputError:
+            return _told(failure, request, receipt, self._time_limit_s)
+
+        join = JoinProcess(process, request, end=end, told=told, silence=self._time_limit_s)
+        try:
+            self._admit(request.staging_id, process)
+            destruction.mark(folder, process.pid)
+            job = JoinJob(
+                job=self._job(request, path, folder),
+                run=request.run,
+                scenario=request.scenario,
+                me=request.me,
+                plan=PlanMessage.of(request.plan),
+            )
+            process.begin(job, time.monotonic() + self._time_limit_s)
+            with self._lock:
+                if self._closed:
+                    raise StagingProcessFailed(Code.CANCELLED)
+                self._joins[request.staging_id] = join
+        except StagingProcessFailed as failed:
+            raise told(failed, join.close()) from None
+        except OSError:  # as in stage
+            raise told(StagingProcessFailed(Code.INTERNAL), join.close()) from None
+        except BaseException:
+            join.close()
+            raise
+        return join
+
     def stage(self, request: StagingRequest) -> Staged:
         """Run one statement over one source in a process of its own, and destroy the process.
 
@@ -195,7 +250,11 @@ class StagingPool:
         try:
             self._admit(request.staging_id, process)
             destruction.mark(folder, process.pid)
-            job = self._job(request, job_path, folder)
+            job = dataclasses.replace(
+                self._job(request, job_path, folder),
+                lineage=request.lineage,
+                snapshots=tuple(map(len, request.snapshots)),
+            )
             found = process.ask(job, time.monotonic() + self._time_limit_s, request.snapshots)
         except StagingProcessFailed as failed:
             failure = failed
@@ -241,7 +300,14 @@ class StagingPool:
                 if process.alive():
                     return process
                 process.end()
-            return self._starter.submit(StagingProcess).result()
+        except (OSError, RuntimeError) as error:
+            destruction.look_for_files(folder)
+            raise StagingError(f"no staging process could be started: {error}") from None
+        return self._start(folder, joins=False)
+
+    def _start(self, folder: Path, *, joins: bool) -> StagingProcess:
+        try:
+            return self._starter.submit(lambda: StagingProcess(joins=joins)).result()
         except (OSError, RuntimeError) as error:  # RuntimeError: closed in between
             destruction.look_for_files(folder)
             raise StagingError(f"no staging process could be started: {error}") from None
@@ -257,7 +323,7 @@ class StagingPool:
             if self._keep_warm and not self._closed and self._warm is None:
                 self._warm = self._starter.submit(StagingProcess)
 
-    def _job(self, request: StagingRequest, path: str, folder: Path) -> Job:
+    def _job(self, request: StagingRequest | JoinRequest, path: str, folder: Path) -> Job:
         return Job(
             path=path,
             format=request.source.format,
@@ -269,8 +335,6 @@ class StagingPool:
             memory_limit_mb=self._memory_limit_mb,
             threads=self._threads,
             require_landlock=self._require_landlock,
-            lineage=request.lineage,
-            snapshots=tuple(map(len, request.snapshots)),
         )
 
     def _destroyed(
@@ -357,6 +421,10 @@ _SENTENCES = {
         "raise staging.time_limit_seconds in stayput.toml",
     ),
     Code.CANCELLED: ("the staging was cancelled", ""),
+    Code.NO_TEMPORARY_FOLDER: (
+        "libsodium cannot be loaded from the folder for temporary files",
+        "set TMPDIR to a folder of this user in which programs may run",
+    ),
     Code.DIED: (
         "the staging process died",
         "it may have been killed for memory: see staging.memory_limit_mb in stayput.toml",
@@ -366,7 +434,10 @@ _SENTENCES = {
 
 
 def _told(
-    failure: StagingProcessFailed, request: StagingRequest, receipt: DeletionFacts, limit: float
+    failure: StagingProcessFailed,
+    request: StagingRequest | JoinRequest,
+    receipt: DeletionFacts,
+    limit: float,
 ) -> StagingFailed | SourceRefused:
     """The failure in words for the holder; no value from the data."""
     name = os.path.basename(request.source.path)
@@ -376,7 +447,7 @@ def _told(
                 sentence(violation, request.contract, name)
                 for violation in failure.violations[:MAX_SENTENCES]
             ]
-        except KeyError:  # a column that the contract does not have
+        except (KeyError, AssertionError):  # of a column that the contract does not have
             told = []
         if told:
             return SourceRefused(

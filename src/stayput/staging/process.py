@@ -1,11 +1,13 @@
 """The parent's end of one staging process: start it, talk to it, end it.
 
 The parent never holds a row: what comes through the pipe is sums or a code.  A process is asked
-once.  Whatever happens, :meth:`StagingProcess.end` leaves it dead and reaped.
+once, or, if it lives for a join, call after call.  Whatever happens, :meth:`StagingProcess.end`
+leaves it dead and reaped.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -14,14 +16,17 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from stayput import documents
+from stayput.crypto.cores import Progress
 from stayput.documents import D
 from stayput.engines.contract import Violation
 from stayput.errors import DocumentError
+from stayput.staging.join_messages import Call, Progressed, Said, refusal
 from stayput.staging.messages import (
     READY,
     Code,
@@ -54,8 +59,14 @@ _BOOT = (
 )
 
 
+_JOIN_BOOT = _BOOT.replace("staging.child", "staging.join_child")
+
+MAX_WORK = 2**48
+"""More rows and ciphertexts than any process can tell to have done."""
+
+
 class StagingProcessFailed(Exception):
-    """No groups came; the code says why."""
+    """No answer came; the code says why."""
 
     def __init__(self, code: Code, violations: tuple[Violation, ...] = ()) -> None:
         super().__init__(code.name)
@@ -83,17 +94,20 @@ class Answer:
 
 
 class StagingProcess:
-    """One started process, before, during and after its one job."""
+    """One started process, before, during and after its job."""
 
-    def __init__(self) -> None:
-        """Start it; returns before it is ready."""
+    def __init__(self, *, joins: bool = False) -> None:
+        """Start it, for a statement or for a join; returns before it is ready."""
+        boot, environment = _BOOT, ENVIRONMENT
+        if joins:
+            boot, environment = _JOIN_BOOT, {**ENVIRONMENT, "TMPDIR": tempfile.gettempdir()}
         # -I and -S: no environment variable, no site hook, no user folder decides what it imports.
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
-            [sys.executable, "-I", "-S", "-B", "-c", _BOOT, str(os.getpid()), *_import_paths()],
+            [sys.executable, "-I", "-S", "-B", "-c", boot, str(os.getpid()), *_import_paths()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # a crash report could quote rows
-            env=ENVIRONMENT,
+            env=environment,
             cwd="/",
             close_fds=True,
             start_new_session=True,
@@ -116,6 +130,25 @@ class StagingProcess:
         options = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self.pid, options) is None
 
+    def begin(self, job: object, deadline: float, snapshots: Sequence[bytes] = ()) -> None:
+        """Give it its job, and wait until it is confined.
+
+        Args:
+            job: a document.
+            snapshots, deadline: as for :meth:`ask`.
+
+        Raises:
+            StagingProcessFailed: it is not.
+        """
+        with self._in_codes():
+            if self._frame(min(deadline, time.monotonic() + START_SECONDS)) != READY:
+                raise StagingProcessFailed(Code.MISSPOKE)
+            self.core_limit = resource.prlimit(self.pid, resource.RLIMIT_CORE)
+            self._write(pack_frame(documents.encode(job)), deadline)
+            for piece in itertools.chain.from_iterable(map(pieces, snapshots)):
+                self._write(pack_frame(piece), deadline)
+            self.confined = self._document(Confined, deadline)
+
     def ask(self, job: Job, deadline: float, snapshots: Sequence[bytes] = ()) -> Answer:
         """Give it its job and wait for the groups.
 
@@ -127,20 +160,69 @@ class StagingProcess:
         Raises:
             StagingProcessFailed: there are no groups.
         """
-        try:
-            if self._frame(min(deadline, time.monotonic() + START_SECONDS)) != READY:
-                raise StagingProcessFailed(Code.MISSPOKE)
-            self.core_limit = resource.prlimit(self.pid, resource.RLIMIT_CORE)
-            self._write(pack_frame(documents.encode(job)), deadline)
-            for piece in itertools.chain.from_iterable(map(pieces, snapshots)):
-                self._write(pack_frame(piece), deadline)
-            self.confined = self._document(Confined, deadline)
+        self.begin(job, deadline, snapshots)
+        with self._in_codes():
             groups = self._document(Groups, deadline)
             rows = parse_rows(self._frame(deadline), groups.rows)
             shared = [parse_rows(self._frame(deadline), count) for count in groups.shared]
             if len(shared) != (0 if job.lineage is None else len(job.lineage.sharing)):
                 raise StagingProcessFailed(Code.MISSPOKE)
             return Answer(rows, shared, read_pieces(self._reader(deadline), groups.snapshot))
+
+    def call(
+        self, call: Call, data: bytes, *, limit: int, silence: float, progress: Progress | None
+    ) -> bytes:
+        """Ask a process that lives for a join, and wait for the answer.
+
+        Args:
+            data: go with the call.
+            limit: bytes that the answer has at most.
+            silence: seconds without a word after which it is given up.
+            progress: told what the process tells.
+
+        Raises:
+            StagingProcessFailed: it will answer no more.
+            VerificationError, PermissionDenied, RuleViolation: it refuses, and can be asked on.
+        """
+        with self._in_codes():
+            deadline = time.monotonic() + silence
+            asked = dataclasses.replace(call, size=len(data))
+            for frame in (documents.encode(asked), *pieces(data)):
+                self._write(pack_frame(frame), deadline)
+        done = -1
+        while (said := self._said(silence)).progress is not None:
+            # Work is finite: so is the time that a process can take by telling of it.
+            if not done < said.progress.done <= said.progress.total <= MAX_WORK:
+                raise StagingProcessFailed(Code.MISSPOKE)
+            done = said.progress.done
+            self._pass_on(said.progress, progress)
+        if said.failed is not None:
+            raise StagingProcessFailed(said.failed.code, said.failed.violations)
+        if said.refused is not None:
+            raise refusal(call.method, said.refused)
+        if said.answer is None or said.answer > limit:
+            raise StagingProcessFailed(Code.MISSPOKE)
+        with self._in_codes():
+            return read_pieces(self._reader(time.monotonic() + silence), said.answer)
+
+    def _pass_on(self, progressed: Progressed, progress: Progress | None) -> None:
+        if progress is None:
+            return
+        try:
+            progress(progressed.done, progressed.total)
+        except BaseException:
+            self.cancel()  # nobody will wait for this answer
+            raise
+
+    def _said(self, silence: float) -> Said:
+        with self._in_codes():
+            return documents.parse(Said, self._frame(time.monotonic() + silence))
+
+    @contextlib.contextmanager
+    def _in_codes(self) -> Iterator[None]:
+        """What goes wrong with a process becomes a code."""
+        try:
+            yield
         except DocumentError:
             raise StagingProcessFailed(Code.MISSPOKE) from None
         except (EOFError, BrokenPipeError, ProcessLookupError):

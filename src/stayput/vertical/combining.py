@@ -117,7 +117,7 @@ class Combining:
         received: bytes,
         workers: Executor | None = None,
     ) -> None:
-        """Combine a chunk of rows.
+        """Combine a chunk of rows; a chunk that is refused leaves no trace.
 
         Args:
             order: the rows of ``people`` of this chunk, in the order of the blinded set.
@@ -144,11 +144,12 @@ class Combining:
             for start in range(0, len(rows), _PIECE_ROWS)
             for mine in (rows[start : start + _PIECE_ROWS],)
         ]
+        products = self._products
         for found in map(task, pieces) if workers is None else workers.map(task, pieces):
-            self._products = [
-                product * more % self._square
-                for product, more in zip(self._products, found, strict=True)
+            products = [
+                product * more % self._square for product, more in zip(products, found, strict=True)
             ]
+        self._products = products
 
     def finish(self) -> tuple[bytes, dict[Place, int]]:
         """Mask and re-randomise (J-9).

@@ -17,7 +17,7 @@ released (:mod:`stayput.disclosure.models`).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -125,6 +125,10 @@ class ModelQuestion:
     def cells(self) -> int:
         """A model is one cell: everybody in the join."""
         return 1
+
+    def groups(self) -> Iterator[tuple[int, ...]]:
+        """Of this cell: the numbers of the group, one for each table."""
+        yield (0,) * len(self.staged)
 
     def judge(self, first: Sequence[Sequence[int]], policy: OutputPolicy) -> Passes:
         """Whether the model's sums may be opened (1 × 1), from the first moments of its cell."""

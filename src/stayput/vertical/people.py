@@ -72,6 +72,40 @@ def people_of(
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class Faults:
+    """Why rows are no people, for their holder alone: numbers of rows."""
+
+    misfits: int  # the identifier does not fit its rule
+    repeated: int  # the person is in an earlier row, where duplicates are refused
+    contradicting: int  # the person is in an earlier row with other values, where they collapse
+
+
+def faults_of(
+    table: Joined,
+    identifiers: Iterable[str | int],
+    groups: Sequence[int] | npt.NDArray[Any],
+    features: Sequence[Sequence[int] | npt.NDArray[Any]],
+) -> Faults:
+    """How many rows :func:`people_of` would refuse for whom they are about."""
+    columns = [whole_array(column) for column in (groups, *features)]
+    first: dict[bytes, int] = {}
+    misfits = repeated = contradicting = 0
+    for row, identifier in enumerate(identifiers):
+        try:
+            same = first.setdefault(normalise(identifier, table.rule), row)
+        except InvalidInput:
+            misfits += 1
+            continue
+        if same == row:
+            continue
+        if table.rule.duplicates is Duplicates.REFUSE:
+            repeated += 1
+        elif any(column[same] != column[row] for column in columns):
+            contradicting += 1
+    return Faults(misfits, repeated, contradicting)
+
+
 def _verify_same(table: Joined, columns: Sequence[npt.NDArray[Any]], one: int, two: int) -> None:
     if table.rule.duplicates is Duplicates.REFUSE:
         raise InvalidInput(

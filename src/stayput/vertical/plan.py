@@ -24,13 +24,15 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from stayput.crypto.packing import WIDTHS
 from stayput.errors import InvalidInput
 from stayput.scenario import IdentifierRule, TableContract
-from stayput.vertical.models import ModelQuestion
-from stayput.vertical.questions import JoinQuestion, Staged
+
+if TYPE_CHECKING:  # they bring the SQL parser, which a staging process has no use for
+    from stayput.vertical.models import ModelQuestion
+    from stayput.vertical.questions import JoinQuestion, Staged
 
 ONE: Final = -1
 """Stands for the number 1 where otherwise the position of a feature stands."""
@@ -153,10 +155,7 @@ def plan_join(
     """
     contracts = {table.name: table for table in tables}
     joined = tuple(_joined(contracts[staged.table], staged) for staged in question.staged)
-    if isinstance(question, ModelQuestion):
-        cells: tuple[tuple[int, ...], ...] = ((0,) * len(joined),)
-    else:
-        cells = tuple(question.groups())
+    cells = tuple(question.groups())
     people = min(table.max_rows for table in joined)
     sum_bits = []
     for moment in question.moments:
