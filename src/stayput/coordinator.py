@@ -24,11 +24,13 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TypeVar
 
 from stayput import documents
 from stayput.crypto import signing
+from stayput.crypto.cores import Progress
 from stayput.crypto.paillier import PublicKey
 from stayput.crypto.signing import SigningKey
 from stayput.encryption import Addition, Context, EncryptedSum, digest_ciphertexts
@@ -43,16 +45,26 @@ from stayput.errors import (
     Unavailable,
     VerificationError,
 )
-from stayput.link import LogPage
+from stayput.exchange import (
+    JOIN_STEPS,
+    Exchange,
+    require_counting,
+    require_receiver,
+    require_sender,
+)
+from stayput.join_plans import JoinRunPlan
+from stayput.link import Item, LogPage
 from stayput.membership import Members
-from stayput.plans import Earlier, counts_context, plan_run, values_context
+from stayput.plans import Earlier, RunPlan, counts_context, plan_run, values_context
 from stayput.release import CellVerdict, RunOrder, sealed_digest
-from stayput.runs import plan_earlier, runs_beside
+from stayput.runs import plan_earlier, runs_beside, told
 from stayput.scenario import Scenario
 from stayput.sequencer import Sequencer
 from stayput.session import (
     Add,
     Admitted,
+    EraseRows,
+    HandOver,
     Instruction,
     RunPhase,
     RunState,
@@ -66,15 +78,20 @@ from stayput.steps import (
     STEP_CLASSES,
     Contributed,
     CountsChecked,
+    DeletionCheck,
     FailureReason,
     FreezeReason,
     KeysRotated,
     LogFrozen,
     Member,
+    NotCovered,
+    Outcome,
     ResultExamined,
     ResultHeld,
     ResultReleased,
     Round,
+    RowsErased,
+    RowsHandedOver,
     RunFailed,
     RunOrdered,
     ScenarioAuthorised,
@@ -87,6 +104,8 @@ from stayput.steps import (
     SumFormed,
 )
 from stayput.store.journal import Documents, Journal
+from stayput.store.pieces import PieceFiles
+from stayput.vertical.plan import JoinPlan
 
 S = TypeVar("S", bound=Step)
 
@@ -94,6 +113,12 @@ DAY = 86400
 
 _PROMPTS = (ScenarioReviewed, ScenarioAuthorised, Contributed)
 """Steps after which it may be the coordinator's turn."""
+
+JOINS = "joins"
+"""The folder, beside that of the log, with pieces of runs over joins."""
+
+_NOT_ERASED = (NotCovered.BACKUPS, NotCovered.SNAPSHOTS, NotCovered.SWAP, NotCovered.PAGE_CACHE)
+"""What the receipt for encrypted rows does not speak of."""
 
 HELD_SECONDS = 14 * 24 * 3600
 """How long persons may take to decide about a held result: two weeks bridge a holiday."""
@@ -112,6 +137,7 @@ class Coordinator:
         retention_days: days after a scenario has expired when what stands beside the log about its
             runs is erased; 0 for never.  The floor is :mod:`stayput.config`'s.
         held_timeout: the same while persons have to decide about its result.
+        workers: processes that share what takes long in runs over joins; none works here.
 
     Raises:
         VerificationError: the folder does not hold the log that its checkpoint was signed for.
@@ -130,6 +156,7 @@ class Coordinator:
         run_timeout: int = 600,
         retention_days: int = 0,
         held_timeout: int = HELD_SECONDS,
+        workers: Executor | None = None,
     ) -> None:
         if journal.read(0, 1):
             raise ConfigurationError(
@@ -151,6 +178,14 @@ class Coordinator:
         self._ended: set[bytes] = set()  # runs whose parts are still to be erased
         self._at_work = False
         self._interrupted = False
+        self._exchange = Exchange(PieceFiles(folder.parent / JOINS), workers)
+        self._joins: dict[bytes, JoinPlan] = {}
+        self._late: set[bytes] = set()  # runs over joins that ended before this process began
+        self._working = threading.Lock()
+        self._due = threading.Event()  # there may be something for work() to do
+        self._due.set()
+        self._stopping = False
+        self.report: Callable[[str], None] = lambda words: None
         self.on_append: Callable[[], None] = lambda: None
         self.log = Sequencer(members, key, folder)
         try:
@@ -161,7 +196,12 @@ class Coordinator:
 
     def close(self) -> None:
         """Give up the log's folder."""
+        self.interrupt()
         self.log.close()
+
+    def interrupt(self) -> None:
+        """Let :meth:`work` end after the piece that it is at; it goes on at the next start."""
+        self._stopping = True
 
     # --- the log ----------------------------------------------------------------------------------
 
@@ -214,6 +254,7 @@ class Coordinator:
         self._progress = dict.fromkeys(self._session.open_runs(), now)
         self._ended = {key[:ID_BYTES] for key in self._journal.keys("contribution")}
         self._ended -= set(self._progress)
+        self._late = set(self._exchange.runs()) - set(self._progress)
         self.log.on_commit = self._committed
         with self.log.lock:
             self._erase_ended()
@@ -228,6 +269,7 @@ class Coordinator:
                 self._progress[run] = now
         self._close_sums()
         self._erase_ended()
+        self._due.set()
         self.on_append()
         if any(isinstance(one.step, _PROMPTS) for one in admitted):
             self._carry_out()
@@ -245,6 +287,7 @@ class Coordinator:
         with contextlib.suppress(Unavailable):  # a full disk: the next tick tries again
             for run in tuple(self._ended):
                 self._journal.forget("contribution", run)
+                self._joins.pop(run, None)
                 self._ended.discard(run)
 
     def _submit(
@@ -282,13 +325,18 @@ class Coordinator:
         self._at_work = self._interrupted = True
         try:
             me = self.members.coordinator.name
-            while instruction := next(iter(self._session.instructions(me)), None):
+            while instruction := self._next_short(me):
                 self._obey(instruction)
             self._interrupted = False
         except Unavailable:
             pass
         finally:
             self._at_work = False
+
+    def _next_short(self, me: str) -> Instruction | None:
+        """The first instruction that is carried out at once; others are for :meth:`work`."""
+        found = self._session.instructions(me)
+        return next((one for one in found if isinstance(one, Seal | Add)), None)
 
     def _obey(self, instruction: Instruction) -> None:
         now = self._clock()
@@ -357,11 +405,22 @@ class Coordinator:
         Taken from whoever comes first, it would let one holder keep all others out.
         """
         state = self._session.runs[run]
+        planned = self._plan(run)
+        if round is Round.COUNTS:
+            return counts_context(planned)
+        if state.verdict is None:
+            raise NotYet("the counts are not judged yet")
+        judged = self._journal.get("verdict", run + state.verdict.verdict)
+        return values_context(planned, documents.parse(CellVerdict, judged))
+
+    def _plan(self, run: bytes) -> RunPlan | JoinRunPlan:
+        """What a run computes (N-3). Raises as :func:`stayput.plans.plan_run`."""
+        state = self._session.runs[run]
         scenario = documents.parse(Scenario, self._journal.get("scenario", state.ordered.scenario))
         order = documents.parse(RunOrder, self._journal.get("order", run + state.ordered.order))
         known, strangers = runs_beside(self._session, run)
         earlier = [self._earlier(other) for other in known]
-        planned = plan_run(
+        return plan_run(
             scenario,
             order,
             state.ordered,
@@ -369,12 +428,6 @@ class Coordinator:
             [answer for answer in earlier if answer is not None],
             strangers=bool(strangers),
         )
-        if round is Round.COUNTS:
-            return counts_context(planned)
-        if state.verdict is None:
-            raise NotYet("the counts are not judged yet")
-        judged = self._journal.get("verdict", run + state.verdict.verdict)
-        return values_context(planned, documents.parse(CellVerdict, judged))
 
     def _earlier(self, state: RunState) -> Earlier | None:
         """What a run is compared with, of one before it."""
@@ -422,6 +475,159 @@ class Coordinator:
 
     def _fail(self, run: bytes, reason: FailureReason, now: int) -> None:
         self._say(RunFailed(run, self.members.coordinator.name, reason, now))
+
+    # --- joins ------------------------------------------------------------------------------------
+
+    def work(self) -> bool:
+        """Carry out what takes long, outside the log's lock: hand rows over, erase them.
+
+        One call at a time; a second one finds nothing to do meanwhile.
+
+        Returns:
+            Whether anything was done.
+
+        Raises:
+            Unavailable: the disk refuses now; the next call goes on from there.
+        """
+        if not self._due.is_set() or not self._working.acquire(blocking=False):
+            return False
+        self._due.clear()
+        try:
+            me = self.members.coordinator.name
+            with self.log.lock:
+                turns = list(self._session.instructions(me))
+            busy = False
+            for turn in turns:
+                if isinstance(turn, HandOver):
+                    self._hand_over(turn.run)
+                elif isinstance(turn, EraseRows):
+                    self._erase_rows(turn.run)
+                busy |= isinstance(turn, HandOver | EraseRows)
+            return self._sweep_joins() or busy
+        except Unavailable:
+            self._due.set()
+            raise
+        finally:
+            self._working.release()
+
+    def _hand_over(self, run: bytes) -> None:
+        words: dict[str, Progress] = {}
+
+        def going_on(what: str, done: int, total: int) -> None:
+            said = f"run {run.hex()[:12]}: {what},"
+            words.setdefault(what, told(self.report, self._clock, said))(done, total)
+            with self.log.lock:
+                if self._session.runs[run].over or self._stopping:
+                    raise _Over
+                self._progress[run] = self._clock()
+
+        try:
+            state = self._session.runs[run]
+            handed = self._exchange.hand_over(state, self._join_plan(run), going_on)
+        except _Over:
+            return
+        except (VerificationError, InvalidInput, RuleViolation, NotFound) as error:
+            self.report(f"run {run.hex()[:12]} cannot be matched: {error.message}")
+            with self.log.lock:
+                if not self._session.runs[run].over:
+                    self._fail(run, FailureReason.INVARIANT_VIOLATED, self._clock())
+            return
+        with self.log.lock:
+            if not self._session.runs[run].over:
+                self._say(RowsHandedOver(run, handed, self._clock()))
+
+    def _erase_rows(self, run: bytes) -> None:
+        """Erase what is about single rows, and give the receipt (R-14)."""
+        checks = self._exchange.erase(run)
+        if run in self._late:
+            checks[DeletionCheck.LATE_SWEEP] = True
+        failed = tuple(check for check in DeletionCheck if checks.get(check) is False)
+        with self.log.lock:
+            now, state = self._clock(), self._session.runs[run]
+            came = [step.time for steps in state.blinded.values() for step in steps]
+            receipt = RowsErased(
+                run=run,
+                scenario=state.ordered.scenario,
+                outcome=Outcome.FAILED if failed else Outcome.DESTROYED,
+                passed=tuple(check for check in DeletionCheck if checks.get(check)),
+                failed=failed,
+                not_covered=_NOT_ERASED,
+                started=min([now, *came]),
+                ended=now,
+            )
+            self._say(receipt)
+
+    def _sweep_joins(self) -> bool:
+        """Take away what is left on the disk of runs that are over."""
+        swept = False
+        for run in self._exchange.runs():
+            with self.log.lock:
+                state = self._session.runs.get(run)
+                owed = state is not None and state.erased is None and not self._session.frozen
+            if state is not None and not state.over:
+                continue
+            if owed:  # pieces came, but no step that names them
+                self._erase_rows(run)
+            self._exchange.forget(run)
+            self._late.discard(run)
+            swept = True
+        return swept
+
+    def _join_plan(self, run: bytes) -> JoinPlan:
+        """What a run over a join computes: it follows from the sealed text.
+
+        Raises:
+            InvalidInput, RuleViolation: the order is outside what was sealed.
+            NotFound: the run is over no join.
+        """
+        if run not in self._joins:
+            planned = self._plan(run)
+            if not isinstance(planned, JoinRunPlan):
+                raise NotFound("the run is over no join")
+            self._joins[run] = planned.join
+        return self._joins[run]
+
+    def put_piece(self, caller: Member, run: bytes, item: Item, index: int, data: bytes) -> None:
+        """The holder whose turn it is to send it."""
+        with self.log.lock:
+            sent_now = require_sender(self._run_of(run, caller), caller.name, item)
+        plan = self._join_plan(run)
+        self._exchange.put(run, plan, item, index, data, sent_now=sent_now)
+        self._note_progress(run)
+
+    def count_pieces(self, caller: Member, run: bytes, item: Item) -> int:
+        """The holder that sends it, and the one that receives it."""
+        with self.log.lock:
+            require_counting(self._run_of(run, caller), caller.name, item)
+        return self._exchange.count(run, item)
+
+    def get_piece(self, caller: Member, run: bytes, item: Item, index: int) -> bytes:
+        """The holder that receives it, once the log says that it is there."""
+        with self.log.lock:
+            require_receiver(self._run_of(run, caller), caller.name, item)
+        found = self._exchange.get(run, item, index)
+        self._note_progress(run)
+        return found
+
+    def _note_progress(self, run: bytes) -> None:
+        with self.log.lock:
+            if run in self._progress:
+                self._progress[run] = self._clock()
+
+    def submit_join_step(self, caller: Member, step: bytes) -> int:
+        """A holder of the join, when all pieces that the step names are here."""
+        kind = type(signing.peek(signing.parse_envelope(step), STEP_CLASSES))
+        if kind not in JOIN_STEPS:
+            raise DocumentError("this is no step of a join")
+        claimed = self._claim(caller, step, kind)
+        known = self.log.find(step)
+        if known is not None:
+            return known
+        with self.log.lock:
+            state = self._run_of(claimed.run, caller)
+            self._session.admit(step)  # nothing is looked at for a step that is refused anyway
+        self._exchange.verify(state, self._join_plan(claimed.run), claimed)
+        return self.log.submit(step)
 
     # --- scenarios --------------------------------------------------------------------------------
 
@@ -580,6 +786,10 @@ class Coordinator:
             if state is None or caller.name not in self._session.scenario_of(run).parties():
                 raise NotFound("no such run for this party")
             return state
+
+
+class _Over(Exception):
+    """The run, or this process, ended while rows were being handed over."""
 
 
 class _RunningSum:

@@ -6,7 +6,8 @@ that repeating cannot mend (a forked log, an altered file) ends the process with
 going on would hide it.
 
 Files of a home folder: ``identity.json`` and keys, ``members.json``, ``stayput.toml``, ``log/``
-(the coordinator's log), ``journal.db`` (documents, and everybody else's mirror of the log),
+(the coordinator's log), ``joins/`` (its pieces of runs over joins, while they last),
+``journal.db`` (documents, and everybody else's mirror of the log),
 ``ledger.db`` (holders), ``wire.json`` (what went over this party's wire), ``staging/`` (empty but
 for a running staging process), ``daemon.lock``.
 """
@@ -23,6 +24,7 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 
 from stayput.checker import Checker
@@ -195,15 +197,18 @@ def _stopping_on_signals() -> Iterator[None]:
 
 
 def _run_coordinator(home: Path, identity: Identity, members: Members, report: Report) -> None:
-    with opened_coordinator(home, identity, members) as core:
+    with Workers() as workers, opened_coordinator(home, identity, members, workers) as core:
         for notice in core.log.notices:
             report(notice)
         asyncio.run(_serve(home, core, identity, members, report))
 
 
 @contextlib.contextmanager
-def opened_coordinator(home: Path, identity: Identity, members: Members) -> Iterator[Coordinator]:
-    """The coordinator's core over its home folder: ``log/``, and documents in ``journal.db``.
+def opened_coordinator(
+    home: Path, identity: Identity, members: Members, workers: Executor | None = None
+) -> Iterator[Coordinator]:
+    """The coordinator's core over its home folder: ``log/``, documents in ``journal.db``, and
+    pieces of joins in ``joins/``.
 
     Raises:
         ConfigurationError: another process has the log.
@@ -220,6 +225,7 @@ def opened_coordinator(home: Path, identity: Identity, members: Members) -> Iter
             run_timeout=settings.run_timeout_seconds,
             retention_days=settings.retention_days,
             held_timeout=settings.held_timeout_seconds,
+            workers=workers,
         )
         with contextlib.closing(core):
             yield core
@@ -233,9 +239,11 @@ async def _serve(
     stop = asyncio.Event()
     for number in _SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    core.report = report
     report(f"coordinator {identity.name} listens on {server.address}")
+    joins = asyncio.create_task(_join(core, stop, report))
     try:
-        while not stop.is_set():
+        while not stop.is_set() and not joins.done():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), 1.0)
             try:
@@ -244,7 +252,24 @@ async def _serve(
                 report(f"{error.message}; trying again")
             save_wire(home)
     finally:
+        stop.set()
+        core.interrupt()
         await server.stop()
+        await joins  # raises what ended it
+
+
+async def _join(core: Coordinator, stop: asyncio.Event, report: Report) -> None:
+    """What takes long in runs over joins, in a thread of its own."""
+    while not stop.is_set():
+        moved = False
+        try:
+            moved = await asyncio.to_thread(core.work)
+        except Unavailable as error:
+            report(f"{error.message}; trying again")
+            await asyncio.sleep(1.0)
+        if not moved:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), IDLE)
 
 
 def _run_node(home: Path, identity: Identity, members: Members, report: Report) -> None:

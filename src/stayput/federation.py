@@ -19,7 +19,7 @@ from stayput.coordinator import Coordinator
 from stayput.crypto import signing
 from stayput.engines.source import SourceSpec
 from stayput.identity import Identity, create_identity, enrol_reviewers, member_card
-from stayput.link import CoordinatorLink, LogPage
+from stayput.link import CoordinatorLink, Item, LogPage
 from stayput.membership import Members, form_member_list, verify_member_list
 from stayput.node import Node, Stager
 from stayput.privacy import Budget
@@ -108,6 +108,18 @@ class LocalLink:
 
     def fail_run(self, step: bytes) -> int:
         return self._core().fail_run(self._caller, step)
+
+    def put_piece(self, run: bytes, item: Item, index: int, data: bytes) -> None:
+        self._core().put_piece(self._caller, run, item, index, data)
+
+    def count_pieces(self, run: bytes, item: Item) -> int:
+        return self._core().count_pieces(self._caller, run, item)
+
+    def get_piece(self, run: bytes, item: Item, index: int) -> bytes:
+        return self._core().get_piece(self._caller, run, item, index)
+
+    def submit_join_step(self, step: bytes) -> int:
+        return self._core().submit_join_step(self._caller, step)
 
 
 NOBODY: Mapping[str, tuple[Sequence[bytes], int]] = {}
@@ -298,7 +310,7 @@ class Federation:
         for _ in range(rounds):
             busy = [node.work() for node in self.nodes.values()]
             busy += [witness.work() for witness in self.witnesses.values()]
-            busy.append(self.checker.work())
+            busy += [self.checker.work(), self.coordinator.work()]
             if not any(busy):
                 return
         raise AssertionError("the federation does not come to rest")

@@ -71,6 +71,11 @@ class Item:
     number: int = 0
 
 
+MAX_PIECE_BYTES = 16 * 1024 * 1024
+"""Of one piece: a fourth of what the wire takes at once, eight times what a row's ciphertexts have
+in a chunk at 2048 bits."""
+
+
 class JoinLink(Protocol):
     """What a holder's node asks of the coordinator in a run over a join.
 
@@ -87,7 +92,7 @@ class JoinLink(Protocol):
     def submit_join_step(self, step: bytes) -> int: ...
 
 
-class CoordinatorLink(Protocol):
+class CoordinatorLink(JoinLink, Protocol):
     """Calls a party makes; ``step`` is always the envelope of the signed step of that name.
 
     ``read_log`` waits up to ``wait_ms`` for entries from ``start`` on, or for other cosigned notes

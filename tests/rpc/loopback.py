@@ -12,7 +12,7 @@ from typing import Any
 
 from stayput.errors import NotFound, StayputError
 from stayput.identity import Identity, create_identity, member_card, save_members
-from stayput.link import LogPage
+from stayput.link import Item, LogPage
 from stayput.membership import Members, form_member_list, verify_member_list
 from stayput.rpc import wire
 from stayput.rpc.client import GrpcLink
@@ -146,6 +146,19 @@ class Core:
 
     def fail_run(self, caller: Member, step: bytes) -> int:
         return self._note("fail_run", caller, step)
+
+    def put_piece(self, caller: Member, run: bytes, item: Item, index: int, data: bytes) -> None:
+        self._note("put_piece", caller, run, item, index, data)
+
+    def count_pieces(self, caller: Member, run: bytes, item: Item) -> int:
+        return self._note("count_pieces", caller, run, item) % 2**32
+
+    def get_piece(self, caller: Member, run: bytes, item: Item, index: int) -> bytes:
+        self._note("get_piece", caller, run, item, index)
+        return b"the piece"
+
+    def submit_join_step(self, caller: Member, step: bytes) -> int:
+        return self._note("submit_join_step", caller, step)
 
     def _note(self, method: str, caller: Member, *arguments: Any) -> int:
         if self.failure is not None:

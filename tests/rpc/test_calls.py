@@ -16,13 +16,15 @@ from stayput.errors import (
     PermissionDenied,
     Unavailable,
 )
-from stayput.link import digest_notes
+from stayput.link import MAX_PIECE_BYTES, Item, ItemKind, digest_notes
 from stayput.rpc import methods as adapter
 from stayput.rpc import wire
 from stayput.rpc.credentials import MAX_MESSAGE_BYTES
 from stayput.rpc.wire import Direction
 from stayput.steps import Role, Round
 from stayput.v1 import services_pb2 as pb
+
+SET, ROWS = Item(ItemKind.SET, "north", 3), Item(ItemKind.ROWS, number=2)
 
 CALLS: dict[str, tuple[str, tuple[Any, ...], Any]] = {
     "LogService/ReadTile": ("read_tile", ("tile/0/000",), b"32 bytes"),
@@ -46,6 +48,10 @@ CALLS: dict[str, tuple[str, tuple[Any, ...], Any]] = {
     "RunService/DeliverResult": ("deliver_result", (b"run", b"sealed"), None),
     "RunService/FetchResult": ("fetch_result", (b"run",), b"the result"),
     "RunService/FailRun": ("fail_run", (b"s",), int),
+    "JoinService/PutPiece": ("put_piece", (b"run", ROWS, 7, b"\0\xff" * 900), None),
+    "JoinService/CountPieces": ("count_pieces", (b"run", SET), 1),
+    "JoinService/GetPiece": ("get_piece", (b"run", ROWS, 2**20), b"the piece"),
+    "JoinService/SubmitJoinStep": ("submit_join_step", (b"s",), int),
 }
 
 
@@ -200,6 +206,20 @@ def test_what_is_too_large_is_refused(server: Running) -> None:
         with pytest.raises(InvalidInput, match="larger"):
             link.submit_contribution(b"s", b"c", bytes(MAX_MESSAGE_BYTES))
         assert link.submit_contribution(b"s", b"c", bytes(8 * 1024 * 1024)) > 0
+
+
+def test_a_piece_has_its_bound_and_one_of_four_kinds(server: Running) -> None:
+    with server.link("north") as link:
+        link.put_piece(b"run", ROWS, 0, bytes(MAX_PIECE_BYTES))
+        server.core.calls.clear()
+        with pytest.raises(InvalidInput):
+            link.put_piece(b"run", ROWS, 0, bytes(MAX_PIECE_BYTES + 1))
+        for kind in (0, 5):
+            item = pb.JoinItem(kind=kind)
+            request = pb.CountPiecesRequest(run=b"run", item=item).SerializeToString()
+            with pytest.raises(InvalidInput):
+                link._line.call("JoinService/CountPieces", request, 5.0)
+    assert server.core.calls == []
 
 
 # --- nobody there -------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from vertical import plain
 from vertical.together import Together, everything
 
 import stayput
+from stayput.link import MAX_PIECE_BYTES
 from stayput.residents import registers
 from stayput.scenario import Scenario, Statement
 from stayput.scenario_file import parse_scenario_file
@@ -26,7 +27,7 @@ from stayput.vertical.models import ModelQuestion, ask_model
 from stayput.vertical.people import People
 from stayput.vertical.plan import ONE, JoinPlan, Pair, Slot, plan_join
 from stayput.vertical.questions import JoinQuestion, ask
-from stayput.vertical.rows import MAX_PIECE_BYTES, chunks
+from stayput.vertical.rows import chunks
 
 FILE = Path(stayput.__file__).parent / "demo_data" / "income-capacity.yaml"
 ALL = "housing JOIN social USING (resident) JOIN property USING (resident)"

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError, Message
 
 from stayput.errors import ConfigurationError, DocumentError, Unavailable, VerificationError
 from stayput.identity import Identity, verify_membership
-from stayput.link import LogPage
+from stayput.link import Item, LogPage
 from stayput.membership import Members, parse_certificate, require_in_date
 from stayput.rpc import wire
 from stayput.rpc.tls import require_tls13
@@ -210,6 +210,24 @@ class GrpcLink:
         request = pb.FailRunRequest(step=step)
         return self._call("RunService/FailRun", request, pb.FailRunResponse).index
 
+    def put_piece(self, run: bytes, item: Item, index: int, data: bytes) -> None:
+        request = pb.PutPieceRequest(run=run, item=_message(item), index=index, data=data)
+        self._call("JoinService/PutPiece", request, pb.PutPieceResponse, TRANSFER_SECONDS)
+
+    def count_pieces(self, run: bytes, item: Item) -> int:
+        request = pb.CountPiecesRequest(run=run, item=_message(item))
+        return self._call("JoinService/CountPieces", request, pb.CountPiecesResponse).count
+
+    def get_piece(self, run: bytes, item: Item, index: int) -> bytes:
+        request = pb.GetPieceRequest(run=run, item=_message(item), index=index)
+        method = "JoinService/GetPiece"
+        return self._call(method, request, pb.GetPieceResponse, TRANSFER_SECONDS).data
+
+    def submit_join_step(self, step: bytes) -> int:
+        request = pb.SubmitJoinStepRequest(step=step)
+        method = "JoinService/SubmitJoinStep"  # the coordinator looks at every point of a set
+        return self._call(method, request, pb.SubmitJoinStepResponse, TRANSFER_SECONDS).index
+
     # --- calling ----------------------------------------------------------------------------------
 
     def _call(
@@ -249,3 +267,7 @@ class GrpcLink:
             self._members.verify_current(self._members.coordinator.name, now)
         except VerificationError as error:
             raise ConfigurationError(error.message, hint=error.hint) from None
+
+
+def _message(item: Item) -> pb.JoinItem:
+    return pb.JoinItem(kind=item.kind.value, owner=item.owner, number=item.number)

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from google.protobuf.message import DecodeError, Message
 
 from stayput.errors import InvalidInput, PermissionDenied
-from stayput.link import LogPage
+from stayput.link import MAX_PIECE_BYTES, Item, ItemKind, LogPage
 from stayput.membership import Members
 from stayput.steps import COSIGNING_ROLES, Member, Role, Round
 from stayput.v1 import services_pb2 as pb
@@ -67,6 +67,12 @@ class CoordinatorCore(Protocol):
     def deliver_result(self, caller: Member, run: bytes, sealed: bytes) -> None: ...
     def fetch_result(self, caller: Member, run: bytes) -> bytes: ...
     def fail_run(self, caller: Member, step: bytes) -> int: ...
+    def put_piece(
+        self, caller: Member, run: bytes, item: Item, index: int, data: bytes
+    ) -> None: ...
+    def count_pieces(self, caller: Member, run: bytes, item: Item) -> int: ...
+    def get_piece(self, caller: Member, run: bytes, item: Item, index: int) -> bytes: ...
+    def submit_join_step(self, caller: Member, step: bytes) -> int: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +123,31 @@ def _deliver_result(
 ) -> Message:
     core.deliver_result(caller, request.run, request.sealed)
     return pb.DeliverResultResponse()
+
+
+def _put_piece(core: CoordinatorCore, caller: Member, request: pb.PutPieceRequest) -> Message:
+    if len(request.data) > MAX_PIECE_BYTES:
+        raise InvalidInput(f"a piece has at most {MAX_PIECE_BYTES} bytes")
+    item = _item(request.item)
+    core.put_piece(caller, request.run, item, request.index, request.data)
+    return pb.PutPieceResponse()
+
+
+def _count_pieces(core: CoordinatorCore, caller: Member, request: pb.CountPiecesRequest) -> Message:
+    count = core.count_pieces(caller, request.run, _item(request.item))
+    return pb.CountPiecesResponse(count=count)
+
+
+def _get_piece(core: CoordinatorCore, caller: Member, request: pb.GetPieceRequest) -> Message:
+    item = _item(request.item)
+    return pb.GetPieceResponse(data=core.get_piece(caller, request.run, item, request.index))
+
+
+def _item(message: pb.JoinItem) -> Item:
+    try:
+        return Item(ItemKind(message.kind), message.owner, message.number)
+    except ValueError:
+        raise InvalidInput(f"nothing of kind {message.kind} travels in pieces") from None
 
 
 _ANY = frozenset(Role)
@@ -255,6 +286,16 @@ METHODS: dict[str, Method] = {
         pb.FailRunRequest,
         _HOLDER | _CHECKER,
         lambda core, caller, request: pb.FailRunResponse(index=core.fail_run(caller, request.step)),
+    ),
+    "JoinService/PutPiece": Method(pb.PutPieceRequest, _HOLDER, _put_piece),
+    "JoinService/CountPieces": Method(pb.CountPiecesRequest, _HOLDER, _count_pieces),
+    "JoinService/GetPiece": Method(pb.GetPieceRequest, _HOLDER, _get_piece),
+    "JoinService/SubmitJoinStep": Method(
+        pb.SubmitJoinStepRequest,
+        _HOLDER,
+        lambda core, caller, request: pb.SubmitJoinStepResponse(
+            index=core.submit_join_step(caller, request.step)
+        ),
     ),
 }
 """Every method of services.proto; a test says so."""

@@ -1,6 +1,6 @@
 """The wire record: what this process sent and received, counted where the bytes are.
 
-Counted are the serialised messages of every call of the three services, both sides, under a kind in
+Counted are the serialised messages of every call of the four services, both sides, under a kind in
 words ("signed step", "encrypted part").  Not counted: headers, TLS, health and reflection calls.
 An *observer* may look at the messages of its own process (a demonstration shows a party what it
 itself saw; a test searches them for planted values).  The record itself keeps numbers only.
@@ -25,6 +25,7 @@ WireObserver = Callable[[str, Direction, bytes], None]
 _STEP = "signed step"
 _INDEX = "log index"
 _DIGEST = "digest"
+_PIECE = "blinded identifiers, encrypted rows or masked sums"
 
 KINDS: dict[str, tuple[str, str]] = {
     "LogService/ReadLog": ("log position", "log entries"),
@@ -49,6 +50,10 @@ KINDS: dict[str, tuple[str, str]] = {
     "RunService/HoldResult": (_STEP, _INDEX),
     "RunService/ExamineResult": (_STEP, _INDEX),
     "ScenarioService/AuthoriseScenario": (_STEP, _INDEX),
+    "JoinService/PutPiece": (_PIECE, "acknowledgement"),
+    "JoinService/CountPieces": ("run id", "number"),
+    "JoinService/GetPiece": ("run id", _PIECE),
+    "JoinService/SubmitJoinStep": (_STEP, _INDEX),
 }
 """What request and response of each method are, in words."""
 

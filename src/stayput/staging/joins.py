@@ -26,6 +26,7 @@ from stayput.errors import (
     StayputError,
     VerificationError,
 )
+from stayput.link import MAX_PIECE_BYTES
 from stayput.scenario import TableContract
 from stayput.staging.destruction import DeletionFacts
 from stayput.staging.join_messages import SHARE_BYTES, Call, Method
@@ -33,7 +34,6 @@ from stayput.staging.messages import Code
 from stayput.staging.process import StagingProcess, StagingProcessFailed
 from stayput.vertical.blinding import BlindedSet
 from stayput.vertical.plan import JoinPlan
-from stayput.vertical.rows import MAX_PIECE_BYTES
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,8 +1,8 @@
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable
-from typing import ClassVar as _ClassVar, Optional as _Optional
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -285,6 +285,74 @@ class FailRunRequest(_message.Message):
     def __init__(self, step: _Optional[bytes] = ...) -> None: ...
 
 class FailRunResponse(_message.Message):
+    __slots__ = ("index",)
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    def __init__(self, index: _Optional[int] = ...) -> None: ...
+
+class JoinItem(_message.Message):
+    __slots__ = ("kind", "owner", "number")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    kind: int
+    owner: str
+    number: int
+    def __init__(self, kind: _Optional[int] = ..., owner: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
+
+class PutPieceRequest(_message.Message):
+    __slots__ = ("run", "item", "index", "data")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    run: bytes
+    item: JoinItem
+    index: int
+    data: bytes
+    def __init__(self, run: _Optional[bytes] = ..., item: _Optional[_Union[JoinItem, _Mapping]] = ..., index: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class PutPieceResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class CountPiecesRequest(_message.Message):
+    __slots__ = ("run", "item")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    run: bytes
+    item: JoinItem
+    def __init__(self, run: _Optional[bytes] = ..., item: _Optional[_Union[JoinItem, _Mapping]] = ...) -> None: ...
+
+class CountPiecesResponse(_message.Message):
+    __slots__ = ("count",)
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    def __init__(self, count: _Optional[int] = ...) -> None: ...
+
+class GetPieceRequest(_message.Message):
+    __slots__ = ("run", "item", "index")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    run: bytes
+    item: JoinItem
+    index: int
+    def __init__(self, run: _Optional[bytes] = ..., item: _Optional[_Union[JoinItem, _Mapping]] = ..., index: _Optional[int] = ...) -> None: ...
+
+class GetPieceResponse(_message.Message):
+    __slots__ = ("data",)
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+
+class SubmitJoinStepRequest(_message.Message):
+    __slots__ = ("step",)
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    step: bytes
+    def __init__(self, step: _Optional[bytes] = ...) -> None: ...
+
+class SubmitJoinStepResponse(_message.Message):
     __slots__ = ("index",)
     INDEX_FIELD_NUMBER: _ClassVar[int]
     index: int

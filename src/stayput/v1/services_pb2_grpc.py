@@ -1071,3 +1071,210 @@ class RunService:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class JoinServiceStub:
+    """Runs over a join: what has the size of a table travels in pieces, before the step that names it.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.PutPiece = channel.unary_unary(
+                '/stayput.v1.JoinService/PutPiece',
+                request_serializer=stayput_dot_v1_dot_services__pb2.PutPieceRequest.SerializeToString,
+                response_deserializer=stayput_dot_v1_dot_services__pb2.PutPieceResponse.FromString,
+                _registered_method=True)
+        self.CountPieces = channel.unary_unary(
+                '/stayput.v1.JoinService/CountPieces',
+                request_serializer=stayput_dot_v1_dot_services__pb2.CountPiecesRequest.SerializeToString,
+                response_deserializer=stayput_dot_v1_dot_services__pb2.CountPiecesResponse.FromString,
+                _registered_method=True)
+        self.GetPiece = channel.unary_unary(
+                '/stayput.v1.JoinService/GetPiece',
+                request_serializer=stayput_dot_v1_dot_services__pb2.GetPieceRequest.SerializeToString,
+                response_deserializer=stayput_dot_v1_dot_services__pb2.GetPieceResponse.FromString,
+                _registered_method=True)
+        self.SubmitJoinStep = channel.unary_unary(
+                '/stayput.v1.JoinService/SubmitJoinStep',
+                request_serializer=stayput_dot_v1_dot_services__pb2.SubmitJoinStepRequest.SerializeToString,
+                response_deserializer=stayput_dot_v1_dot_services__pb2.SubmitJoinStepResponse.FromString,
+                _registered_method=True)
+
+
+class JoinServiceServicer:
+    """Runs over a join: what has the size of a table travels in pieces, before the step that names it.
+    """
+
+    def PutPiece(self, request, context):
+        """The next piece of something, or one that is there already, with the same bytes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountPieces(self, request, context):
+        """How many pieces of something are there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPiece(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitJoinStep(self, request, context):
+        """SetBlinded, RowsEncrypted or SumsReturned, when all pieces are there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_JoinServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'PutPiece': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutPiece,
+                    request_deserializer=stayput_dot_v1_dot_services__pb2.PutPieceRequest.FromString,
+                    response_serializer=stayput_dot_v1_dot_services__pb2.PutPieceResponse.SerializeToString,
+            ),
+            'CountPieces': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountPieces,
+                    request_deserializer=stayput_dot_v1_dot_services__pb2.CountPiecesRequest.FromString,
+                    response_serializer=stayput_dot_v1_dot_services__pb2.CountPiecesResponse.SerializeToString,
+            ),
+            'GetPiece': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPiece,
+                    request_deserializer=stayput_dot_v1_dot_services__pb2.GetPieceRequest.FromString,
+                    response_serializer=stayput_dot_v1_dot_services__pb2.GetPieceResponse.SerializeToString,
+            ),
+            'SubmitJoinStep': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitJoinStep,
+                    request_deserializer=stayput_dot_v1_dot_services__pb2.SubmitJoinStepRequest.FromString,
+                    response_serializer=stayput_dot_v1_dot_services__pb2.SubmitJoinStepResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'stayput.v1.JoinService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('stayput.v1.JoinService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class JoinService:
+    """Runs over a join: what has the size of a table travels in pieces, before the step that names it.
+    """
+
+    @staticmethod
+    def PutPiece(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stayput.v1.JoinService/PutPiece',
+            stayput_dot_v1_dot_services__pb2.PutPieceRequest.SerializeToString,
+            stayput_dot_v1_dot_services__pb2.PutPieceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountPieces(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stayput.v1.JoinService/CountPieces',
+            stayput_dot_v1_dot_services__pb2.CountPiecesRequest.SerializeToString,
+            stayput_dot_v1_dot_services__pb2.CountPiecesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPiece(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stayput.v1.JoinService/GetPiece',
+            stayput_dot_v1_dot_services__pb2.GetPieceRequest.SerializeToString,
+            stayput_dot_v1_dot_services__pb2.GetPieceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitJoinStep(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stayput.v1.JoinService/SubmitJoinStep',
+            stayput_dot_v1_dot_services__pb2.SubmitJoinStepRequest.SerializeToString,
+            stayput_dot_v1_dot_services__pb2.SubmitJoinStepResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

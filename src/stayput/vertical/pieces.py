@@ -10,7 +10,7 @@ Not here: what is in a piece (:mod:`stayput.vertical.rows`), storing and sending
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from stayput import documents
@@ -46,3 +46,8 @@ class PiecesDigest:
     def digest(self) -> bytes:
         """What ``RowsEncrypted.rows``, ``RowsHandedOver.handed`` and ``SumsReturned.sums`` name."""
         return documents.digest_bytes("stayput.v1.JoinPieces", bytes(self._hashes))
+
+
+def digest_of_hashes(hashes: Sequence[bytes]) -> bytes:
+    """The same digest, by who has the SHA-256 of each piece."""
+    return documents.digest_bytes("stayput.v1.JoinPieces", b"".join(hashes))

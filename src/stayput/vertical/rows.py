@@ -35,6 +35,7 @@ from stayput.crypto.paillier import (
     parse_ciphertexts,
 )
 from stayput.errors import InvalidInput, VerificationError
+from stayput.link import MAX_PIECE_BYTES
 from stayput.vertical.matching import UNMATCHED, Rows
 from stayput.vertical.people import People
 from stayput.vertical.plan import Pair
@@ -45,12 +46,9 @@ CHUNK_ROWS: Final = 4096
 """Rows that are encrypted, sent, re-randomised or combined at a time: 2 MB per ciphertext of a row
 at 2048 bits."""
 
-MAX_PIECE_BYTES: Final = 16 * 1024 * 1024
-"""Of a chunk of encrypted rows, which travels as one piece: of wide rows a chunk has fewer."""
-
 
 def chunk_rows(pair: Pair, key_bits: int) -> int:
-    """How many rows of a pair's ciphertexts are a chunk."""
+    """How many rows of a pair's ciphertexts are a chunk, which travels as one piece."""
     rows = CHUNK_ROWS
     while rows * row_bytes(pair, key_bits) > MAX_PIECE_BYTES:
         rows //= 2
