@@ -16,13 +16,13 @@ That a flag is raised is all that leaves, added up over the holders and seen by 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from stayput import documents
 from stayput.differencing.overlap import Incomparable, Overlap, merged
 from stayput.engines.snapshots import Lineage, Sharing
 from stayput.errors import InvalidInput
-from stayput.partials import EngineValue, assemble_overlap
+from stayput.partials import EngineValue, LocalPartial, assemble_overlap, assemble_people
 from stayput.plans import Beside, RunPlan, differing, earlier_answer
 from stayput.release import RunOrder
 from stayput.scenario import Scenario, TableContract
@@ -45,7 +45,8 @@ class _Stranger:
 class LineageOfRun:
     """What one run has to find out, and what it keeps.
 
-    ``asked`` are the overlaps in the order of ``task.sharing``.
+    ``asked`` are the overlaps in the order of ``task.sharing``, where those that are ``counted``
+    have a second place for the people behind differences.
     """
 
     plan: RunPlan
@@ -56,34 +57,48 @@ class LineageOfRun:
     task: Lineage
     snapshots: tuple[bytes, ...]
     asked: tuple[Overlap, ...]
+    counted: tuple[bool, ...]
     records: tuple[Answered | None, ...]  # of each compared answer, then of each stranger's
     strangers: tuple[_Stranger, ...]
 
-    def beside(self, counts: list[list[int]], shared: Sequence[Rows]) -> Beside:
+    def beside(self, partial: LocalPartial, shared: Sequence[Rows]) -> Beside:
         """What was found, from the rows that staging gave for each overlap.
 
         Raises:
             InvalidInput: they do not fit the overlaps, or are more than either answer has.
         """
-        answers = iter(
-            assemble_overlap(overlap, rows)
-            for overlap, rows in zip(self.asked, shared, strict=True)
-        )
+        counts = partial.counts
+        answers = self._answers(shared)
         known = len(self.plan.compared)
-        numbers, then = [], []
+        numbers, then, people = [], [], []
         for other, record in zip(self.plan.compared, self.records[:known], strict=True):
-            pairs = len(other.overlap.pairs)
-            empty = [[0] * pairs for _ in range(other.overlap.cells)]
-            numbers.append(empty if record is None else next(answers))
+            if record is None:  # of that answer nothing is known any more: it differs in all rows
+                pairs = len(other.overlap.pairs)
+                numbers.append([[0] * pairs for _ in range(other.overlap.cells)])
+                people.append(_everybody(other.overlap, partial.units))
+            else:
+                found, behind = next(answers)
+                numbers.append(found)
+                people.append(behind)
             then.append([] if record is None else record.matrix())
             _verify(other.overlap, counts, numbers[-1], then[-1])
         close = [[False] * len(self.plan.bound.plan.counts) for _ in counts]
         for stranger, record in zip(self.strangers, self.records[known:], strict=True):
             assert record is not None
-            found, old = next(answers), record.matrix()
+            (found, behind), old = next(answers), record.matrix()
             _verify(stranger.overlap, counts, found, old)
-            self._mark_close(stranger, counts, found, old, close)
-        return Beside(numbers, then, close)
+            self._mark_close(stranger, counts, found, old, behind, close)
+        return Beside(numbers, then, people, close)
+
+    def _answers(self, shared: Sequence[Rows]) -> Iterator[tuple[list[list[int]], list[list[int]]]]:
+        """Of each overlap the shared rows, and the people behind differences as far as known."""
+        given = iter(shared)
+        for overlap, counted in zip(self.asked, self.counted, strict=True):
+            found = assemble_overlap(overlap, next(given))
+            nobody = [[0] * len(overlap.pairs) for _ in range(overlap.common_cells)]
+            yield found, assemble_people(overlap, next(given)) if counted else nobody
+        if next(given, None) is not None:
+            raise InvalidInput("staging gave more than it was asked for")
 
     def _mark_close(
         self,
@@ -91,6 +106,7 @@ class LineageOfRun:
         counts: list[list[int]],
         shared: list[list[int]],
         then: list[list[int]],
+        people: list[list[int]],
         close: list[list[bool]],
     ) -> None:
         overlap = stranger.overlap
@@ -105,11 +121,23 @@ class LineageOfRun:
                 for number in (single, differs[common][index]):
                     if number < least and (number > 0 or (few and row[index] > 0)):
                         close[new][i] = True
+                if self.plan.unit and people[common][index] < least and differs[common][index]:
+                    close[new][i] = True
 
     def kept(self, counts: list[list[int]], snapshot: bytes, scenario: bytes, order: bytes) -> Kept:
         """What later answers are compared with."""
         record = answered(self.state, counts, scenario, order)
         return Kept(self.source, record, self.task.columns, snapshot)
+
+
+def _everybody(overlap: Overlap, units: list[list[int]]) -> list[list[int]]:
+    """Common cells × pairs: people of the new answer, of its fullest cell in each common one."""
+    found = [[0] * len(overlap.pairs) for _ in range(overlap.common_cells)]
+    for joint, common in enumerate(overlap.common_cell.tolist() if units[0] else ()):
+        own = units[int(overlap.new_cell[joint])]
+        for index, (i, _) in enumerate(overlap.pairs):
+            found[common][index] = max(found[common][index], own[i])
+    return found
 
 
 def _verify(
@@ -173,7 +201,7 @@ def lineage_of(
         found.append(record)
         asked.append((overlap, record))
         columns |= set(overlap.columns)
-    sharing, snapshots = [], []
+    sharing, snapshots, counted = [], [], []
     for overlap, record in asked:
         read = overlap.old.plan.columns
         sharing.append(
@@ -187,6 +215,20 @@ def lineage_of(
         )
         unchanged = record.state == state
         snapshots.append(b"" if unchanged else book.snapshot(source, record.state, read))
+        # Of rows that are new somebody is known only if rows were told apart by person.
+        counted.append(bool(plan.unit) and (unchanged or plan.unit in read))
+        if counted[-1]:
+            sharing.append(
+                Sharing(
+                    sql=overlap.units_sql(plan.unit),
+                    by_row=overlap.units_by_row(plan.unit),
+                    keys=len(overlap.common_axes),
+                    pairs=len(overlap.pairs),
+                    columns=read,
+                    people=True,
+                )
+            )
+            snapshots.append(b"")  # that of the one before
     own = plan.bound.plan.columns
     task = Lineage(
         key=book.key(source),
@@ -203,6 +245,7 @@ def lineage_of(
         task=task,
         snapshots=tuple(snapshots),
         asked=tuple(overlap for overlap, _ in asked),
+        counted=tuple(counted),
         records=tuple(found),
         strangers=tuple(unknown),
     )

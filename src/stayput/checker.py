@@ -232,6 +232,7 @@ class Checker:
                         Overlap(bound, bounds[beside.run]),
                         np.array(beside.shared, dtype=object),
                         np.array(beside.holders, dtype=object),
+                        None if beside.people is None else np.array(beside.people, dtype=object),
                     )
         if opened.close is not None:
             close = np.array(opened.close, dtype=object) > 0

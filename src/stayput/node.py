@@ -347,7 +347,7 @@ class Node:
             )
         try:
             partial = assemble(plan.bound.plan, staged.rows)
-            beside = None if lineage is None else lineage.beside(partial.counts, staged.shared)
+            beside = None if lineage is None else lineage.beside(partial, staged.shared)
         except InvalidInput as error:
             raise _Refused(
                 FailureReason.DATA_DO_NOT_FIT, error.message, error.hint, receipt=facts

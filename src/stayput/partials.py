@@ -109,6 +109,28 @@ def assemble_overlap(overlap: Overlap, rows: Iterable[Sequence[EngineValue]]) ->
     return found
 
 
+def assemble_people(overlap: Overlap, rows: Iterable[Sequence[EngineValue]]) -> list[list[int]]:
+    """Common cells × pairs: units with rows in which two answers differ, from the engine's groups.
+
+    Groups that meet in one cell may be of the same people: at least the most of either.
+
+    Raises:
+        InvalidInput: a row has another shape.
+    """
+    dimensions = [overlap.dimensions[axis] for axis in overlap.common_axes]
+    keys, pairs = len(dimensions), len(overlap.pairs)
+    found = [[0] * pairs for _ in range(overlap.common_cells)]
+    slots = [_slots(dimension) for dimension in dimensions]
+    for row in rows:
+        if len(row) != keys + pairs:
+            raise InvalidInput("the engine returned another number of columns than the plan has")
+        cell = 0
+        for dimension, of, key in zip(dimensions, slots, row[:keys], strict=True):
+            cell = cell * dimension.slots + of.get(key, dimension.other_slot)
+        found[cell][:] = map(max, found[cell], _integers(row[keys:]))
+    return found
+
+
 def parse_partial(data: bytes, plan: Plan) -> LocalPartial:
     """Read back what :meth:`LocalPartial.to_bytes` wrote for the same plan.
 

@@ -159,10 +159,20 @@ def earlier_answer(scenario: Scenario, order: RunOrder) -> Earlier:
 
 @dataclasses.dataclass(frozen=True)
 class Compared:
-    """An earlier answer beside this one."""
+    """An earlier answer beside this one.
+
+    ``people``: where the table has a unit, how many of them have to be behind a difference; else 0.
+    """
 
     earlier: Earlier
     overlap: Overlap
+    people: int = 0
+
+    def numbers(self, participants: int) -> int:
+        """Numbers of round one about it."""
+        flags = _packed(self.overlap.flags, participants)
+        most = self.people * participants
+        return self.overlap.shared + flags + (_packed(self.overlap.flags, most) if most else 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,11 +206,15 @@ class RunPlan:
         return self.bound.plan.cells * len(self.bound.plan.counts) if self.strangers else 0
 
     @property
+    def unit(self) -> str:
+        """The column that says whom a row is about; empty if every row is somebody else."""
+        return self.bound.plan.evidence.unit
+
+    @property
     def comparing(self) -> int:
         """Numbers of round one about earlier answers."""
         people = len(self.participants)
-        of_each = (o.overlap.shared + _flag_numbers(o.overlap, people) for o in self.compared)
-        return sum(of_each) + self.flags
+        return sum(other.numbers(people) for other in self.compared) + self.flags
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -389,7 +403,8 @@ def _beside(run: RunPlan, earlier: Sequence[Earlier], *, strangers: bool) -> Run
             ) from None
         overlap = Overlap(run.bound, answer.bound)
         if overlap.pairs:  # else no row can be in both
-            compared.append(Compared(answer, overlap))
+            least = max(mine, answer.least) if run.bound.plan.evidence.unit else 0
+            compared.append(Compared(answer, overlap, least))
     found = dataclasses.replace(
         run,
         compared=tuple(compared),
@@ -460,36 +475,50 @@ def counts_vector(run: RunPlan, partial: LocalPartial, beside: Beside | None = N
         vector += [flag for row in partial.sizes for flag in _flags(row, policy)]
     if run.comparing:
         assert beside is not None
-        for other, shared, then in zip(run.compared, beside.shared, beside.counts, strict=True):
+        for other, shared, then, people in zip(
+            run.compared, beside.shared, beside.counts, beside.people, strict=True
+        ):
             vector += [number for row in shared for number in row]
             differs = differing(other.overlap, partial.counts, shared, then)
             flags = [int(number > 0) for row in differs for number in row]
             vector += _together(flags, len(run.participants))
+            if other.people:
+                vector += _people(run, other, people)
         vector += [int(flag) for row in beside.close for flag in row] if run.strangers else []
     return vector
+
+
+def _people(run: RunPlan, other: Compared, found: list[list[int]]) -> list[int]:
+    """People behind differences, as many as have to be at most; where somebody may be known to two
+    holders, none or as many as have to be: one holder that has them alone is enough."""
+    least, apart = other.people, run.bound.plan.evidence.units_apart
+    numbers = [min(number, least) for row in found for number in row]
+    counted = [number if apart or number == least else 0 for number in numbers]
+    return _together(counted, least * len(run.participants))
 
 
 FLAG_BITS = 30
 """Bits of a number of round one that flags fill; the narrowest numbers have 32 and a sign."""
 
 
-def _per_number(participants: int) -> int:
-    """How many flags are added up in one number: each takes the place of the number of holders."""
-    return max(1, FLAG_BITS // participants.bit_length())
+def _per_number(most: int) -> int:
+    """How many small sums share one number, each in the place of the largest one."""
+    return max(1, FLAG_BITS // most.bit_length())
 
 
-def _together(flags: Sequence[int], participants: int) -> list[int]:
-    """Flags, several in each number, so that their sums over the holders stay apart."""
-    size, bits = _per_number(participants), participants.bit_length()
+def _together(flags: Sequence[int], most: int) -> list[int]:
+    """Flags and other small numbers, several in each number, so that their sums over the holders,
+    up to ``most``, stay apart."""
+    size, bits = _per_number(most), most.bit_length()
     return [
         sum(flag << bits * place for place, flag in enumerate(flags[i : i + size]))
         for i in range(0, len(flags), size)
     ]
 
 
-def _apart(numbers: Sequence[int], count: int, participants: int) -> list[int]:
+def _apart(numbers: Sequence[int], count: int, most: int) -> list[int]:
     """The sums of :func:`_together`; of impossible numbers, impossible sums."""
-    size, bits = _per_number(participants), participants.bit_length()
+    size, bits = _per_number(most), most.bit_length()
     found = []
     for i, number in enumerate(numbers):
         places = min(size, count - i * size)
@@ -499,8 +528,9 @@ def _apart(numbers: Sequence[int], count: int, participants: int) -> list[int]:
     return found
 
 
-def _flag_numbers(overlap: Overlap, participants: int) -> int:
-    return -(-overlap.flags // _per_number(participants))
+def _packed(count: int, most: int) -> int:
+    """Numbers that :func:`_together` makes of so many small ones."""
+    return -(-count // _per_number(most))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -509,11 +539,14 @@ class Beside:
 
     ``shared``: of each compared answer, joint cells × pairs, rows that both are about.  ``counts``:
     its own cells × counts of each of these answers, when it was given (none: it took no part).
-    ``close``: cells × counts of this answer, whether it is too close to an answer of others.
+    ``people``: common cells × pairs of each, units behind the rows in which they differ, where the
+    table has a unit.  ``close``: cells × counts of this answer, whether it is too close to an
+    answer of others.
     """
 
     shared: list[list[list[int]]]
     counts: list[list[list[int]]]
+    people: list[list[list[int]]]
     close: list[list[bool]] = dataclasses.field(default_factory=list)
 
 
@@ -555,10 +588,11 @@ def split_counts(run: RunPlan, vector: Sequence[int]) -> OpenedCounts:
     def section(width: int) -> list[list[int]]:
         return block(planned.cells, width)
 
-    def flags(overlap: Overlap) -> list[list[int]]:
-        people = len(run.participants)
-        (numbers,) = block(1, _flag_numbers(overlap, people))
-        return _rows(_apart(numbers, overlap.flags, people), len(overlap.pairs))
+    def small(overlap: Overlap, most: int) -> list[list[int]]:
+        (numbers,) = block(1, _packed(overlap.flags, most))
+        return _rows(_apart(numbers, overlap.flags, most), len(overlap.pairs))
+
+    holders = len(run.participants)
 
     return OpenedCounts(
         counts=section(len(planned.counts)),
@@ -570,7 +604,8 @@ def split_counts(run: RunPlan, vector: Sequence[int]) -> OpenedCounts:
             OpenedOverlap(
                 other.earlier.run,
                 block(other.overlap.cells, len(other.overlap.pairs)),
-                flags(other.overlap),
+                small(other.overlap, holders),
+                small(other.overlap, other.people * holders) if other.people else None,
             )
             for other in run.compared
         ],

@@ -259,3 +259,57 @@ def test_percentiles_with_shifted_bins(tmp_path: Path) -> None:
     kinds = [set(world.checker.reasons(run)[0]) for run in world.checker.replica.session.runs]
     assert [Reason.ISOLATING in found for found in kinds] == [False, True, False]
     world.close()
+
+
+# --- people who have several rows -----------------------------------------------------------------
+
+PEOPLE = TEXT.replace("    max_rows: 1000\n", "    max_rows: 1000\n    unit: age\n")
+
+
+def crowd(first: int, last: int, weight: int = 10) -> list[Row]:
+    """Two rows of each person; ``age`` is the person here."""
+    return [("red", person, weight) for person in range(first, last) for _ in range(2)]
+
+
+def world_of_people(root: Path, statements: dict[str, str]) -> World:
+    text = re.sub(r"(?s)statements:.*", "statements:\n", PEOPLE)
+    text += "".join(f"  {name}:\n    sql: {sql}\n" for name, sql in statements.items())
+    return World(root, text + POLICY)
+
+
+def test_a_difference_of_one_person_who_has_many_rows(tmp_path: Path) -> None:
+    """Fifteen rows at three holders, all of one person; and as many rows of many people."""
+    world = world_of_people(
+        tmp_path,
+        {
+            "all": "SELECT colour, COUNT(*) AS n FROM pets GROUP BY colour",
+            "but_one": "SELECT colour, COUNT(*) AS n FROM pets WHERE weight < 5 GROUP BY colour",
+            "but_some": "SELECT colour, COUNT(*) AS n FROM pets WHERE weight < 9 GROUP BY colour",
+        },
+    )
+    for holder in HOLDERS:
+        alone = [("red", 30, 60)] * 5
+        some = [("red", person, 95) for person in range(12)]
+        world.stagers[holder].rows = [*crowd(0, 20), *alone, *some]
+    everybody = 3 * (40 + 5 + 12)
+    assert ask(world, "all")[0] == ("red", everybody)
+    # Of 36 rows, of twelve people.
+    assert ask(world, "but_some")[0] == ("red", everybody - 36)
+    # Of 51 rows besides the first answer, but beside the second of 15, of one.
+    assert ask(world, "but_one")[0] == ("red", None)
+    world.close()
+
+
+def test_new_rows_of_one_person(tmp_path: Path) -> None:
+    """The same question again: one person came with 15 rows, then ten people with one each."""
+    world = world_of_people(tmp_path, {"all": "SELECT COUNT(*) AS n FROM pets"})
+    for holder in HOLDERS:
+        world.stagers[holder].rows = crowd(0, 20)
+    assert ask(world, "all") == [(120,)]
+    for holder in HOLDERS:
+        world.stagers[holder].rows = [*crowd(0, 20), *[("red", 30, 10)] * 5]
+    assert ask(world, "all") == [(None,)]
+    for holder in HOLDERS:
+        world.stagers[holder].rows = [*crowd(0, 20), *crowd(20, 30)]
+    assert ask(world, "all") == [(180,)]
+    world.close()

@@ -208,6 +208,60 @@ class Overlap:
         lines.append("GROUP BY " + ", ".join(str(i + 1) for i in range(len(keys) + 1)))
         return "\n".join(lines)
 
+    def units_sql(self, unit: str) -> str:
+        """The query of a node for people: keys of the common grid, then of each pair the number of
+        distinct values of ``unit`` among rows in which the two answers differ."""
+        chosen = self._chosen()
+        items = [
+            f"COUNT(DISTINCT {quote_name(unit)}) FILTER (WHERE {mine} <> {theirs}) AS units_{k}"
+            for k, (mine, theirs) in enumerate(chosen)
+        ]
+        return self._over_common([], items, "")
+
+    def units_by_row(self, unit: str) -> str:
+        """As :meth:`units_sql`, per ``identity`` and unit: rows of the new answer, ``mine_0`` …,
+        and of these the ones that the conditions of the old one choose as well, ``shared_0`` …"""
+        chosen = self._chosen()
+        items = [
+            f"COUNT(*) FILTER (WHERE {mine}) AS mine_{k}" for k, (mine, _) in enumerate(chosen)
+        ]
+        items += [
+            f"COUNT(*) FILTER (WHERE {mine} AND {theirs}) AS shared_{k}"
+            for k, (mine, theirs) in enumerate(chosen)
+        ]
+        where = _where(self.new)
+        text = "" if where is None else render(where)
+        return self._over_common(["identity", f"{quote_name(unit)} AS unit"], items, text)
+
+    def _chosen(self) -> list[tuple[str, str]]:
+        """Of each pair, whether a row is in either: never NULL."""
+
+        def text(bound: BoundPlan, index: int) -> str:
+            both = (_where(bound), _conditions(bound)[index])
+            condition = conjunction(tuple(c for c in both if c is not None))
+            return "TRUE" if condition is None else f"COALESCE({render(condition)}, FALSE)"
+
+        return [(text(self.new, i), text(self.old, j)) for i, j in self.pairs]
+
+    def _over_common(self, more: list[str], items: list[str], where: str) -> str:
+        expressions = self._expressions()
+        keys = [f"{render(expressions[a])} AS key_{n}" for n, a in enumerate(self.common_axes)]
+        lines = [
+            "SELECT " + ",\n       ".join([*keys, *more, *items]),
+            f"FROM {quote_name(SOURCE)}",
+        ]
+        if where:
+            lines.append(f"WHERE {where}")
+        if keys or more:
+            groups = range(1, len(keys) + len(more) + 1)
+            lines.append("GROUP BY " + ", ".join(map(str, groups)))
+        return "\n".join(lines)
+
+    @property
+    def same_grid(self) -> bool:
+        """Whether both plans have the same keys, so that cells are compared one to one."""
+        return len(self.common_axes) == len(self.dimensions)
+
     def _parts(self) -> tuple[list[str], list[str], str]:
         keys = [render(expr) for expr in self._expressions()]
         mine, theirs = _conditions(self.new), _conditions(self.old)

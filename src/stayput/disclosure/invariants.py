@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stayput.disclosure.moments import moments_of, possible
-from stayput.disclosure.opened import Matrix, OpenedCounts
+from stayput.disclosure.opened import Matrix, OpenedCounts, OpenedOverlap
 from stayput.errors import VerificationError
 from stayput.privacy import Noise
 from stayput.sql import Plan
@@ -49,9 +49,19 @@ def verify_counts(plan: Plan, opened: OpenedCounts, participants: int) -> Opened
             raise _impossible()
         for row in beside.holders:
             _within(row, [0] * len(row), [participants] * len(row))
+        _verify_people(beside)
     for row, close in zip(opened.counts, opened.close or [], strict=False):
         _within(close, [0] * len(close), [min(count, participants) for count in row])
     return opened
+
+
+def _verify_people(beside: OpenedOverlap) -> None:
+    """Only a holder with rows in which the answers differ has people behind them."""
+    for having, row in zip(beside.holders, beside.people or [], strict=False):
+        if any(
+            number < 0 or (number and not some) for some, number in zip(having, row, strict=True)
+        ):
+            raise _impossible()
 
 
 def _verify_noisy_counts(

@@ -5,7 +5,8 @@ answers how many rows both are about (:mod:`stayput.differencing.overlap`), over
 count of a new answer is withheld if it, with others that were released,
 
 * differs from one of them in some, but fewer than ``least`` rows: cell against cell, and total
-  against total for the keys that both have (a total being that of all its released cells);
+  against total for the keys that both have (a total being that of all its released cells); where
+  the table has a unit, also if few people are behind these rows;
 * or differs from one of them in rows of fewer than ``min_holders`` holders, where the totals are
   complete: the difference would be those holders' part;
 * or is in a combination that is about fewer than ``least`` rows
@@ -18,7 +19,9 @@ away by themselves stays given away.  Everything in question is withheld in the 
 can take back the old one.
 
 Not seen: combinations of single cells of one answer with totals of another, beyond pairs; counts of
-one answer under several FILTERs, beyond what is left out of each; people with several rows.
+one answer under several FILTERs, beyond what is left out of each; people with several rows in
+combinations, in cells of answers with other keys, and in totals with other keys of which cells are
+withheld.
 """
 
 from __future__ import annotations
@@ -58,11 +61,13 @@ class Judged:
 @dataclasses.dataclass(frozen=True, repr=False)
 class Pair:
     """What two answers share: ``shared`` is joint cells × pairs, ``holders`` common cells × pairs,
-    the number of holders with rows in which they differ."""
+    the number of holders with rows in which they differ; ``people`` of the same shape, how many are
+    known to be behind these rows (as many as have to be is enough), or nothing: rows are people."""
 
     overlap: Overlap
     shared: Counts
     holders: Counts
+    people: Counts | None = None
 
 
 Pairs = Mapping[tuple[bytes, bytes], Pair]
@@ -99,6 +104,8 @@ class _Between:
     common: Indices
     shared: Counts
     holders: Counts
+    people: Counts | None  # of cells too, if both have the same keys
+    same_grid: bool
 
 
 def _between(pairs: Pairs, one: Judged, other: Judged) -> _Between | None:
@@ -106,7 +113,15 @@ def _between(pairs: Pairs, one: Judged, other: Judged) -> _Between | None:
     if pair is not None:
         o = pair.overlap
         return _Between(
-            o.pairs, o.place, o.new_cell, o.old_cell, o.common_cell, pair.shared, pair.holders
+            o.pairs,
+            o.place,
+            o.new_cell,
+            o.old_cell,
+            o.common_cell,
+            pair.shared,
+            pair.holders,
+            pair.people,
+            o.same_grid,
         )
     pair = pairs.get((other.run, one.run))
     if pair is None:
@@ -114,7 +129,15 @@ def _between(pairs: Pairs, one: Judged, other: Judged) -> _Between | None:
     o = pair.overlap
     mirrored = {(j, i): index for (i, j), index in o.place.items()}
     return _Between(
-        tuple(mirrored), mirrored, o.old_cell, o.new_cell, o.common_cell, pair.shared, pair.holders
+        tuple(mirrored),
+        mirrored,
+        o.old_cell,
+        o.new_cell,
+        o.common_cell,
+        pair.shared,
+        pair.holders,
+        pair.people,
+        o.same_grid,
     )
 
 
@@ -125,7 +148,10 @@ def _cells(new: Judged, other: Judged, between: _Between, least: int) -> Flags:
         mine, theirs = between.mine, between.theirs
         differ = new.counts[mine, i] + other.counts[theirs, j] - 2 * between.shared[:, index]
         released = new.passes[mine, i] & other.passes[theirs, j]
-        few = released & (differ > 0) & (differ < least)
+        few = differ < least
+        if between.people is not None and between.same_grid:
+            few |= between.people[between.common, index] < least
+        few &= released & (differ > 0)
         found[mine[few], i] = True
     return found
 
@@ -168,7 +194,10 @@ def _close_totals(
     some = (mine > 0) & (theirs > 0) & (differ > 0)
     whole = _complete(new, i, levels[0], size) & _complete(other, j, levels[1], size)
     alone = whole & (between.holders[:, index] < min_holders)
-    return np.asarray(some & ((differ < least) | alone), dtype=np.bool_)
+    few = differ < least
+    if between.people is not None:
+        few |= whole & (between.people[:, index] < least)
+    return np.asarray(some & (few | alone), dtype=np.bool_)
 
 
 def _of_cells(cell: Indices, level: Indices, count: int) -> Indices:

@@ -23,11 +23,14 @@ Matrix = Sequence[Sequence[int]]
 class OpenedOverlap:
     """Beside one earlier answer, ``run``: joint cells × pairs, the rows that both are about; common
     cells × pairs, the number of holders that have rows in which they differ
-    (:class:`stayput.differencing.overlap.Overlap`)."""
+    (:class:`stayput.differencing.overlap.Overlap`).  ``people``, common cells × pairs, where the
+    table has a unit: how many there are behind these rows, of each holder at most as many as have
+    to be."""
 
     run: bytes
     shared: Matrix
     holders: Matrix
+    people: Matrix | None = None
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -68,7 +71,10 @@ def overlaps_to_bytes(overlaps: Sequence[OpenedOverlap]) -> bytes:
         return [[str(number) for number in row] for row in matrix]
 
     return documents.canonical_json(
-        [[o.run.hex(), texts(o.shared), texts(o.holders)] for o in overlaps]
+        [
+            [o.run.hex(), *(texts(m) for m in (o.shared, o.holders, o.people) if m is not None)]
+            for o in overlaps
+        ]
     )
 
 
@@ -79,6 +85,6 @@ def parse_overlaps(data: bytes) -> list[OpenedOverlap]:
         return [[int(number) for number in row] for row in rows]
 
     return [
-        OpenedOverlap(bytes.fromhex(run), matrix(shared), matrix(holders))
-        for run, shared, holders in documents.parse_canonical_json(data)
+        OpenedOverlap(bytes.fromhex(run), *map(matrix, matrices))
+        for run, *matrices in documents.parse_canonical_json(data)
     ]

@@ -85,7 +85,7 @@ def policy_sentences(scenario: Scenario) -> Iterator[str]:
         yield (
             f"what answers tell together, of this scenario and of others about your table, is about"
             f" none or at least {policy.min_difference} rows, also when rows or holders changed in"
-            " between;"
+            " between; where a table names whom a row is about, also about so many of them;"
         )
     else:
         yield "DIFFERENCES OF ANSWERS ARE NOT CHECKED: they may be about one row;"

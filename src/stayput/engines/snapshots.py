@@ -51,6 +51,10 @@ class Sharing:
     ``sql`` counts rows that both are about; ``by_row`` does so per ``identity``, for when the file
     has changed since; ``keys`` and ``pairs`` are the numbers of their columns.  ``columns`` are
     those that the earlier statement reads.
+
+    With ``people`` they count units, of rows in which the answers differ, and the snapshot is that
+    of the one before; ``by_row`` then has rows of the new answer and those of both, per identity
+    and unit.  Rows that are gone are nobody's: of them there is but the hash.
     """
 
     sql: str
@@ -58,6 +62,7 @@ class Sharing:
     keys: int
     pairs: int
     columns: tuple[str, ...]
+    people: bool = False
 
 
 @documents.document("stayput.staging.Lineage")
@@ -90,10 +95,15 @@ def compare(
     Raises:
         Unreadable: a snapshot does not open.
     """
-    return [
-        run(sharing.sql) if not sealed else _changed(connection, lineage.key, sharing, sealed, run)
-        for sharing, sealed in zip(lineage.sharing, snapshots, strict=True)
-    ]
+    found = []
+    last = b""
+    for sharing, sealed in zip(lineage.sharing, snapshots, strict=True):
+        last = last if sharing.people else sealed
+        if last:
+            found.append(_changed(connection, lineage.key, sharing, last, run))
+        else:
+            found.append(run(sharing.sql))
+    return found
 
 
 def _changed(
@@ -102,7 +112,7 @@ def _changed(
     identities, numbers = _open(sealed, key, sharing.columns)
     connection.register(THEN, {"identity": identities, "present": numbers})
     try:
-        return run(_matching_sql(sharing, key))
+        return run(_people_sql(sharing, key) if sharing.people else _matching_sql(sharing, key))
     finally:
         connection.unregister(THEN)
 
@@ -122,6 +132,24 @@ def _matching_sql(sharing: Sharing, key: bytes) -> str:
     ]
     inner = f"SELECT *, {', '.join(until)} FROM ({grouped}) JOIN {THEN} USING (identity)"  # noqa: S608
     text = f"SELECT {', '.join([*keys, *old])} FROM ({inner})"  # noqa: S608
+    return f"{text} GROUP BY {', '.join(keys)}" if keys else text
+
+
+def _people_sql(sharing: Sharing, key: bytes) -> str:
+    """Units that have more rows in the new answer than were in the old one."""
+    keys = [f"key_{i}" for i in range(sharing.keys)]
+    pairs = range(sharing.pairs)
+    source = f"(SELECT *, {_identity(sharing.columns, key)} AS identity FROM {SOURCE})"  # noqa: S608
+    grouped = sharing.by_row.replace(f'FROM "{SOURCE}"', f"FROM {source}")
+    order = f"ORDER BY {', '.join([*keys, 'unit'])} ROWS UNBOUNDED PRECEDING"
+    until = [f"SUM(shared_{i}) OVER (PARTITION BY identity {order}) AS until_{i}" for i in pairs]
+    new = [
+        f"COUNT(DISTINCT unit) FILTER (WHERE mine_{i} > LEAST(shared_{i}, "
+        f"GREATEST(COALESCE(present, 0) - (until_{i} - shared_{i}), 0))) AS units_{i}"
+        for i in pairs
+    ]
+    inner = f"SELECT *, {', '.join(until)} FROM ({grouped}) LEFT JOIN {THEN} USING (identity)"  # noqa: S608
+    text = f"SELECT {', '.join([*keys, *new])} FROM ({inner})"  # noqa: S608
     return f"{text} GROUP BY {', '.join(keys)}" if keys else text
 
 
