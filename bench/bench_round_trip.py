@@ -2,10 +2,11 @@
 
 Makes the demonstration's consortium in a temporary folder (coordinator, checker, three holders,
 each its own process; 3072-bit Paillier, mutual TLS on loopback), then orders ``delay_by_carrier``
-(204 cells) for one month after the other, so that no answer has rows of the one before: compared are
-those with the demonstration's own answers.  With ``--again`` it orders the whole year again and again,
-and each answer is compared with all before it.  Interleaved in the same run stands the floor: the
-same SQL by DuckDB on the pooled plain rows, which is what the parties would have if they pooled them.
+(204 cells) for one month after the other, so that no answer has rows of the one before: compared
+are those with the demonstration's own answers.  With ``--again`` it orders the whole year again and
+again, and each answer is compared with all before it.  Interleaved in the same run stands the
+floor: the same SQL by DuckDB on the pooled plain rows, which is what the parties would have if they
+pooled them.
 
     python bench/bench_round_trip.py [--runs 15] [--again] [--json]
 """
