@@ -19,6 +19,7 @@ from vertical.together import everything, run_key
 from stayput import documents
 from stayput.approval import approval_report, required_waivers
 from stayput.coordinator import Coordinator
+from stayput.crypto.paillier import PrivateKey, parse_public_key
 from stayput.federation import LocalLink
 from stayput.link import Item, ItemKind
 from stayput.plans import order_terms
@@ -246,12 +247,12 @@ class World:
         raise AssertionError("it does not come to that")
 
     def work(self) -> bool:
-        """One round of everybody's."""
+        """One round of the holders', and if they have nothing to do, of the coordinator's."""
         busy = False
         for name, holder in self.holders.items():
             for turn in self.turns(name):
                 busy |= holder.obey(turn)
-        return self.hub.work() or busy
+        return busy or self.hub.work()
 
     def settle(self) -> None:
         """Until nobody has anything to do but to contribute."""
@@ -279,6 +280,11 @@ class Holder:
         self.masks: dict[int, dict[Place, int]] = {}
         self.opened: dict[int, dict[Place, int]] = {}
 
+    @property
+    def key(self) -> PrivateKey:
+        """For this run alone (R-12)."""
+        return run_key(self.name if self.run == RUN else f"{self.name} again")
+
     def obey(self, turn: Instruction) -> bool:
         match turn:
             case Blind(owner=owner, place=place):
@@ -305,15 +311,14 @@ class Holder:
         return self.blinding.further(received, self.world.state.blinded[owner][-1].set)
 
     def encrypted(self, pair: int) -> list[bytes]:
-        of, public = join_plan().pairs[pair], run_key(self.name).public
+        of, public = join_plan().pairs[pair], self.key.public
         parts = chunks(len(self.order), of, 2048)
         return [encrypt_rows(self.people, self.order[part], of, public) for part in parts]
 
     def combined(self, pair: int) -> bytes:
         of = join_plan().pairs[pair]
-        owner = join_plan().holders[of.owner]
         wanted = combinations(join_plan(), pair, _everything())
-        combining = Combining(of, wanted, run_key(owner).public)
+        combining = Combining(of, wanted, parse_public_key(self.world.state.rows[pair].modulus))
         digest = PiecesDigest()
         for index, part in enumerate(chunks(len(self.order), of, 2048)):
             piece = self.link.get_piece(self.run, Item(ItemKind.HANDED, number=pair), index)
@@ -330,7 +335,7 @@ class Holder:
             if join_plan().holders[of.owner] == self.name and pair not in self.opened:
                 returned = self.link.get_piece(self.run, Item(ItemKind.SUMS, number=pair), 0)
                 wanted = combinations(join_plan(), pair, _everything())
-                self.opened[pair] = open_masked(run_key(self.name), returned, of, wanted)
+                self.opened[pair] = open_masked(self.key, returned, of, wanted)
         return share_of(
             join_plan(), self.name, _everything(), 160, masks=self.masks, opened=self.opened
         )
@@ -349,7 +354,7 @@ class Holder:
 
     def submit_rows(self, pair: int, pieces: list[bytes], **changes: object) -> int:
         self.put(Item(ItemKind.ROWS, number=pair), pieces)
-        modulus = run_key(self.name).public.to_bytes()
+        modulus = self.key.public.to_bytes()
         digest = digest_of(pieces)
         step = RowsEncrypted(self.run, self.name, pair, modulus, digest, self.world.now)
         return self.submit(dataclasses.replace(step, **changes))  # type: ignore[arg-type]

@@ -241,9 +241,11 @@ class PieceFiles:
         if not item.list.exists() or not item.path.exists():
             return pieces
         lines = self._read(item.list, item.list.stat().st_size, 0)
-        offset = 0
+        offset, end = 0, item.path.stat().st_size
         for start in range(0, len(lines) - _LINE.size + 1, _LINE.size):
             length, digest = _LINE.unpack_from(lines, start)
+            if length > end - offset:
+                break
             data = self._read(item.path, length, offset)
             if len(data) != length or hashlib.sha256(data).digest() != digest:
                 break
