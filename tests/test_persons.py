@@ -193,6 +193,24 @@ def rotation(following: Identity, *keys: SigningKey) -> KeysRotated:
     )
 
 
+def test_what_persons_once_signed_does_not_lower_the_quorum_again(story: Story) -> None:
+    """The keys stay, so the card with the lower quorum is the same: its statements are old ones."""
+    north = story.consortium.identities["north"]
+    lower, higher = with_reviewers(north, PUBLIC, 1), with_reviewers(north, PUBLIC, 3)
+    agreed = rotation(lower, *PEOPLE[:2])
+    story.tell(agreed, "north")
+    story.tell(rotation(higher, PEOPLE[0]), "north")
+    story.refuses(agreed, "north", "K-2")
+    story.refuses(rotation(lower, *PEOPLE), "north", "K-2")
+    story.refuses(rotation(north, *PEOPLE), "north", "K-2")  # nor the very first card
+    rotated = draw_next(higher, now=NOW)
+    story.tell(rotation(rotated), "north")
+    story.consortium = Party(
+        {**story.consortium.identities, "north": rotated}, story.consortium.members
+    )
+    story.tell(rotation(with_reviewers(rotated, PUBLIC, 1), *PEOPLE), "north")
+
+
 def test_cards_without_reviewers_read_as_before(consortium: Party) -> None:
     card = member_card(consortium.identities["north"])
     assert b"reviewers" not in card

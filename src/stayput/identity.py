@@ -460,7 +460,7 @@ def enrol_reviewers(identity: Identity, keys: Sequence[bytes], quorum: int) -> I
     if (identity.home / "joined.json").is_file():
         raise ConfigurationError(
             f"{identity.name} has joined: its reviewers are on its card in the log",
-            hint="reviewers are enrolled before the card is handed over: `stayput reviewer enrol`",
+            hint="change them there: `stayput reviewer change`",
         )
     changed = with_reviewers(identity, keys, quorum)
     with _only_one(identity.home):
@@ -485,6 +485,27 @@ def with_reviewers(identity: Identity, keys: Sequence[bytes], quorum: int) -> Id
 
 
 # --- rotating -------------------------------------------------------------------------------------
+
+
+def next_reviewers(identity: Identity, keys: Sequence[bytes], quorum: int) -> Identity:
+    """The same party with the same keys and other reviewers, nothing of it on disk yet.
+
+    Its card is the same each time it is asked for, so that persons can sign it before it is
+    announced (clause K-7).
+
+    Raises:
+        InvalidInput, VerificationError: see :func:`enrol_reviewers`.
+        ConfigurationError: a checker's key file is locked.
+    """
+    if identity.role is Role.CHECKER and identity.paillier_key is None:
+        raise ConfigurationError(
+            "the Paillier key is locked: it moves to the next folder of keys",
+            hint="change reviewers where somebody can type its passphrase",
+        )
+    changed = with_reviewers(identity, keys, quorum)
+    return dataclasses.replace(
+        changed, storage_root=identity.root, rotations=identity.rotations + 1
+    )
 
 
 def draw_next(identity: Identity, *, now: int, progress: Progress | None = None) -> Identity:

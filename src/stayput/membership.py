@@ -158,6 +158,7 @@ class Members:
     _used: frozenset[bytes]
     _moduli: tuple[int, ...]
     _retired: tuple[tuple[str, Certificate], ...] = ()
+    _held: frozenset[Member] = frozenset()  # every card that holds, or once held
 
     @property
     def digest(self) -> bytes:
@@ -306,8 +307,8 @@ class Members:
         1. The card holds by itself (:func:`verify_card`).  2. It is of a member, in its role, but
         not the coordinator's: everybody finds the log by the coordinator's keys (K-1).  3. What
         differs from the member's present card, if anything does, is new to the whole log: no key
-        or certificate that anybody has or had, and a Paillier modulus without a factor of another
-        (K-2).  4. The certificate is in date at ``time`` (K-2).
+        or certificate that anybody has or had, and a Paillier modulus without a factor of another;
+        nor did the whole card hold before (K-2).  4. The certificate is in date at ``time`` (K-2).
 
         Who may ask for it is the log's business (:mod:`stayput.session`): the step that carries the
         card is signed with the present signing key.
@@ -340,6 +341,12 @@ class Members:
         }
         fresh |= set(new.reviewers) - set(old.reviewers)
         everything = (*parts, *new.reviewers)
+        if new != old and new in self._held:  # what persons once signed about it would count again
+            raise RuleViolation(
+                f"a card of {new.name} that held once does not hold again",
+                clause="K-2",
+                hint="rotate the keys first (`stayput rotate`), then change the reviewers",
+            )
         if new == old or fresh & self._used or len(set(everything)) != len(everything):
             raise RuleViolation(
                 f"{new.name} takes a key that is or was somebody's in this log",
@@ -363,6 +370,7 @@ class Members:
             _used=self._used | fresh,
             _moduli=moduli,
             _retired=(*self._retired, (new.name, before)) if replaced else self._retired,
+            _held=self._held | {new},
         )
 
     def verify_current(self, name: str, now: int) -> Member:
@@ -516,6 +524,7 @@ def _verify(data: bytes) -> Members:
             *((*_public_parts(m, certificates[m.name]), *m.reviewers) for m in cards)
         ),
         _moduli=moduli,
+        _held=frozenset(cards),
     )
 
 

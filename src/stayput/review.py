@@ -293,6 +293,55 @@ def countersign_report(
     return countersign(said, key)
 
 
+@documents.document("stayput.persons.ReadingCopy")
+@dataclasses.dataclass(frozen=True)
+class ReadingCopy:
+    """What a reviewer reads on a machine that has no keys of the party: a file, handed over by any
+    way.
+
+    The report is made from it again, so whoever alters the file alters what is read, and a
+    statement about that counts for nothing.  ``earlier`` is empty where there is no earlier version
+    that the party knows; ``proposed`` is the time of the proposal in the log.
+    """
+
+    reader: str
+    scenario: bytes = dataclasses.field(repr=False)
+    proposed: documents.Int64
+    earlier: bytes = dataclasses.field(default=b"", repr=False)
+
+
+def reading_copy(
+    identity: Identity, replica: Replica, link: CoordinatorLink, digest: bytes
+) -> bytes:
+    """The file from which a person can read this party's report of a scenario.
+
+    Raises as :func:`review_report`.
+    """
+    review = review_report(identity, replica, link, digest)
+    earlier = earlier_version(identity.name, replica, link, review.scenario)
+    return documents.encode(
+        ReadingCopy(
+            identity.name,
+            documents.encode(review.scenario),
+            _state(replica, digest).proposed.time,
+            b"" if earlier is None else documents.encode(earlier),
+        )
+    )
+
+
+def parse_reading_copy(data: bytes) -> Review:
+    """The scenario and the report in a file of :func:`reading_copy`, untrusted bytes.
+
+    Raises:
+        DocumentError: it is no such file.
+        PermissionDenied: the party in it is not in the scenario.
+        SqlError, VerificationError: see :func:`review_report`.
+    """
+    copy = documents.parse(ReadingCopy, data)
+    earlier = documents.parse(Scenario, copy.earlier) if copy.earlier else None
+    return read_by(copy.reader, documents.parse(Scenario, copy.scenario), earlier, copy.proposed)
+
+
 def refuse(
     review: Review,
     identity: Identity,

@@ -15,6 +15,8 @@ step.  After 3 the old certificate may be refused: that is how :func:`finish_rot
 start of a daemon or command, notices that only 4 and 5 are left.  Step 4 is not skipped, since a
 coordinator that only says so must not make a party throw its keys away.
 
+A change of reviewers goes the same way, with the keys as they are (:func:`change_reviewers`).
+
 What is sealed at rest under a key of :meth:`~stayput.identity.Identity.derive_key` stays readable;
 parts of runs do not have to, because a party in an open run does not rotate (clause K-3).
 
@@ -24,12 +26,13 @@ Not here: what a rotation must be to be admitted (:mod:`stayput.session`,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
+from stayput.countersigning import in_order
 from stayput.crypto import signing
 from stayput.crypto.cores import Progress
-from stayput.errors import PermissionDenied, VerificationError
+from stayput.errors import ConfigurationError, PermissionDenied, VerificationError
 from stayput.identity import (
     Identity,
     begin_rotation,
@@ -78,11 +81,51 @@ def rotate(
             replica.session.require_idle(identity.name)  # before minutes of drawing
             following = draw_next(identity, now=clock(), progress=progress)
             announced = KeysRotated(identity.name, member_card(following), clock())
-            step = signing.sign(announced, identity.signing_key)
-            replica.session.admit(step)  # before anything is written
-        begin_rotation(following, step)
+            step = _announce(identity, following, replica, announced)
     else:
         following, step = pending
+    return _complete(identity, following, connect, step)
+
+
+def change_reviewers(
+    identity: Identity,
+    following: Identity,
+    countersignatures: Sequence[bytes],
+    connect: Connect,
+    clock: Callable[[], int],
+) -> Identity:
+    """Give this party other reviewers; its keys stay.
+
+    Args:
+        following: from :func:`stayput.identity.next_reviewers`.
+        countersignatures: statements of the present reviewers about that card, in any order; as
+            many as the present quorum says, none where there are no reviewers yet (clause K-7).
+
+    Returns and raises as :func:`rotate`, which goes on with it after an interruption.
+    """
+    erase_former_keys(identity)
+    if pending_rotation(identity) is not None:
+        raise ConfigurationError(
+            "a rotation is under way already", hint="`stayput rotate` finishes it"
+        )
+    with connect(identity) as (replica, _):
+        card, signed = member_card(following), in_order(countersignatures)
+        announced = KeysRotated(identity.name, card, clock(), signed)
+        step = _announce(identity, following, replica, announced)
+    return _complete(identity, following, connect, step)
+
+
+def _announce(
+    identity: Identity, following: Identity, replica: Replica, announced: KeysRotated
+) -> bytes:
+    """The signed step, on disk beside the next keys."""
+    step = signing.sign(announced, identity.signing_key)
+    replica.session.admit(step)  # before anything is written
+    begin_rotation(following, step)
+    return step
+
+
+def _complete(identity: Identity, following: Identity, connect: Connect, step: bytes) -> Identity:
     if not _is_known(identity, following, connect, step):
         raise VerificationError(
             "the coordinator took the new keys, but its log does not have them",

@@ -73,7 +73,8 @@ def test_all_commands_of_the_house_are_there() -> None:
         "pending", "report", "approve", "refuse", "revoke", "node notes", "node budget",
             "node quota", "node estimate", "node receipts",
         "checker reasons", "checker held", "checker show", "checker pass", "checker fail",
-        "reviewer new", "reviewer enrol", "reviewer sign",
+        "reviewer new", "reviewer enrol", "reviewer export", "reviewer read", "reviewer sign",
+            "reviewer change", "reviewer sign-card",
         "run", "result", "verify", "rehearse", "rotate", "log show", "log verify", "log pack",
         "log policy", "log evidence", "log checkpoint", "log freeze", "audit", "wire", "demo",
     }  # fmt: skip
