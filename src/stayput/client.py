@@ -212,15 +212,10 @@ class Client:
 
         Raises:
             ScenarioError: a mistake in the text, with its line.
-            InvalidInput: it has joins, or another data user.
+            InvalidInput: it has another data user.
             RuleViolation: it names parties that are not of this consortium.
         """
         scenario = parse_scenario_file(text, nonce=self._random(16), earlier=self.find)
-        if any(table.vertical for table in scenario.tables):
-            raise InvalidInput(
-                "this version checks scenarios with joins, and does not run them yet",
-                hint="`stayput scenario check` says what could be asked; see docs/caveats.md",
-            )
         step = ScenarioProposed(
             scenario=scenario.digest,
             user=scenario.data_user,

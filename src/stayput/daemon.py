@@ -24,7 +24,7 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
 from stayput.checker import Checker
@@ -52,6 +52,9 @@ POLL_MS = 20_000
 
 IDLE = 0.1
 """Pause after asking for news in vain, seconds: answers that come at once must not make it spin."""
+
+JOINS_AT_ONCE = 4
+"""Joins of a node that go on at the same time; each has a staging process with rows in memory."""
 
 MAX_BACKOFF = 15.0
 """Longest pause between two attempts to reach the coordinator, seconds."""
@@ -285,7 +288,8 @@ def _run_node(home: Path, identity: Identity, members: Members, report: Report) 
         require_landlock=settings.require_landlock,
         threads=settings.threads,
     )
-    with GrpcLink(identity, members) as link, pool, Workers() as workers:
+    background = ThreadPoolExecutor(JOINS_AT_ONCE, "stayput-join")
+    with background, GrpcLink(identity, members) as link, pool, Workers() as workers:
         swept = pool.swept
         if swept:
             report(f"swept what {swept} interrupted staging(s) had left")
@@ -302,6 +306,7 @@ def _run_node(home: Path, identity: Identity, members: Members, report: Report) 
             lambda: load_settings(home).budgets,
             workers,
             lambda: load_settings(home).quotas,
+            background,
         )
         node.report = report
         report(f"node {identity.name} follows the log")

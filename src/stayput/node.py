@@ -22,12 +22,18 @@ those cells only that the checker's verdict, committed to in a cosigned log, let
 It is a witness, too (:mod:`stayput.witness`): it cosigns the log that it holds, but not the sum of
 a run of its own before it has formed it again from the parts (N-7).
 
+Over a join the rows stay staged for longer: until they are combined, with those of the other
+holders, into masked sums (:mod:`stayput.joining`); then they are destroyed, and this holder's part
+of each round is made of residues that say nothing alone (clause J-10).
+
 Killed at any point, it goes on from the log and its ledger: :meth:`Node.work` asks the session what
-is to be done and each answer is safe to give twice.
+is to be done and each answer is safe to give twice.  A join whose rows were staged is lost then:
+its run fails, with a receipt.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Protocol
@@ -35,8 +41,9 @@ from typing import Protocol
 from stayput import documents
 from stayput.beside import LineageOfRun, lineage_of
 from stayput.crypto import signing
+from stayput.crypto.cores import Progress
 from stayput.crypto.noise import draw_noise
-from stayput.encryption import Context, EncryptedPartial, encrypt
+from stayput.encryption import Context, EncryptedPartial, encrypt, encrypt_shares
 from stayput.engines.source import SourceSpec
 from stayput.errors import (
     ConfigurationError,
@@ -53,6 +60,14 @@ from stayput.errors import (
 )
 from stayput.identity import Identity
 from stayput.join_plans import JoinRunPlan
+from stayput.joining import (
+    Join,
+    JoinFailed,
+    Joins,
+    Task,
+    parse_shares,
+    shares_to_bytes,
+)
 from stayput.link import CoordinatorLink
 from stayput.partials import assemble, parse_partial
 from stayput.plans import (
@@ -66,7 +81,7 @@ from stayput.plans import (
 )
 from stayput.privacy import Budget, budget_for, run_cost
 from stayput.quota import Quota, Use
-from stayput.release import RunOrder
+from stayput.release import CellVerdict, RunOrder
 from stayput.replica import Replica
 from stayput.runs import (
     context_of,
@@ -76,7 +91,7 @@ from stayput.runs import (
     told,
     verify_sum,
 )
-from stayput.scenario import NoiseMechanism, Scenario
+from stayput.scenario import NoiseMechanism, Scenario, TableContract
 from stayput.session import Contribute, RunPhase, RunState
 from stayput.staging import (
     DeletionFacts,
@@ -140,6 +155,7 @@ class Node:
         budgets: what runs may cost, of each data set, by the holder's settings.
         workers: processes that share the encryption of long vectors.
         quotas: how many runs are answered about each data set, by the holder's settings.
+        background: threads in which joins go on while this node follows the log; None: at once.
     """
 
     def __init__(
@@ -156,6 +172,7 @@ class Node:
         budgets: Callable[[], Sequence[Budget]] = tuple,
         workers: Executor | None = None,
         quotas: Callable[[], Sequence[Quota]] = tuple,
+        background: Executor | None = None,
     ) -> None:
         self._identity = identity
         self._budgets = budgets
@@ -173,6 +190,7 @@ class Node:
         self._clock = clock
         self._random = random
         self._workers = workers
+        self._joins = Joins(background)
         self._report: Callable[[str], None] = lambda message: None
 
     @property
@@ -195,16 +213,16 @@ class Node:
             VerificationError: the log does not stand; do not call again.
         """
         moved = self._settle()  # what is over, perhaps since a kill, must not wait for news
-        waiting = not moved and not any(self._may_contribute(one) for one in self._instructions())
+        waiting = not moved and not any(self._may_begin(one) for one in self._instructions())
         moved = self.follow(wait_ms=wait_ms if waiting else 0) or moved
         moved = self._settle() or moved
         for instruction in self._instructions():
             moved = self._obey(instruction) or moved
         return moved
 
-    def _instructions(self) -> tuple[Contribute, ...]:
+    def _instructions(self) -> tuple[Contribute | Task, ...]:
         instructions = self.replica.instructions(self._identity.name)
-        return tuple(one for one in instructions if isinstance(one, Contribute))
+        return tuple(one for one in instructions if isinstance(one, Contribute | Task))
 
     def follow(self, *, wait_ms: int = 0) -> bool:
         """Catch up with the log, recompute what was added, and cosign: the witness's part of
@@ -225,9 +243,16 @@ class Node:
             if state is not None and state.over:
                 self._ledger.close_run(run)
                 self._sums.pop(run, None)
+        for run in self._joins:
+            state = self.replica.session.runs[run]
+            if state.over:
+                facts = self._with_sweep(run, self._joins.end(run))
+                receipt = self._receipt(run, state.ordered.scenario, facts)
+                self._ledger.store(run, {_RECEIPT: Outgoing(receipt)})
+                self._owed.add(run)
         return self._give_late_receipts()
 
-    def _obey(self, instruction: Contribute) -> bool:
+    def _obey(self, instruction: Contribute | Task) -> bool:
         """Carry out one instruction; a refusal of our own ends the run, with a code.
 
         So does any other error but one that concerns all runs: the next one is not kept waiting.
@@ -235,9 +260,15 @@ class Node:
         if not self._stands(instruction):
             return True  # the log moved on while we worked on another run
         try:
-            return self._contribute(instruction)
+            if isinstance(instruction, Contribute):
+                return self._contribute(instruction)
+            return self._join(instruction)
         except _Refused as refused:
             self._refuse(instruction.run, refused)
+        except JoinFailed as failed:
+            self._refuse(instruction.run, _refused(failed))
+        except NotYet:
+            return False
         except (Unavailable, VerificationError):
             raise
         except StayputError as error:
@@ -245,16 +276,17 @@ class Node:
             self._refuse(instruction.run, _Refused(reason, error.message, error.hint))
         return True
 
-    def _stands(self, instruction: Contribute) -> bool:
+    def _stands(self, instruction: Contribute | Task) -> bool:
         return instruction in self.replica.instructions(self._identity.name)
 
-    def _may_contribute(self, instruction: Contribute) -> bool:
+    def _may_begin(self, instruction: Contribute | Task) -> bool:
         """Every participant has cosigned the order, or the verdict: we all look at one log.
 
         A refusal is given without waiting for anybody.
         """
         state = self.replica.session.runs[instruction.run]
-        step = state.ordered if instruction.round is Round.COUNTS else state.verdict
+        second = isinstance(instruction, Contribute) and instruction.round is Round.VALUES
+        step = state.verdict if second else state.ordered
         assert step is not None  # the session opens round two only after the verdict
         return (
             not self.replica.awaited(step, state.ordered.participants)
@@ -266,17 +298,19 @@ class Node:
         failure = self._ledger.outgoing(run, _FAILURE)
         if failure is not None:
             return self._send_failure(failure)
-        if not self._may_contribute(instruction):
+        if not self._may_begin(instruction):
             return False
         fixed = self._ledger.outgoing(run, contribution_name(round))
         if fixed is None:
             scenario, order, plan = self._verify_run(run)
-            if round is Round.COUNTS and plan.policy.min_difference and self._owes_earlier(run):
-                return False
-            if round is Round.COUNTS:
-                self._prepare_counts(run, scenario, order, plan)
-            else:
+            if isinstance(plan, JoinRunPlan):
+                self._prepare_shares(run, round, plan)
+            elif round is Round.VALUES:
                 self._prepare_values(run, plan)
+            elif plan.policy.min_difference and self._owes_earlier(run):
+                return False
+            else:
+                self._prepare_counts(run, scenario, order, plan)
         self._verify_consent(self.replica.session.runs[run].ordered.scenario)
         return self._send(instruction)
 
@@ -293,14 +327,12 @@ class Node:
 
     # --- verifying (clauses N-1 to N-4) -----------------------------------------------------------
 
-    def _verify_run(self, run: bytes) -> tuple[Scenario, RunOrder, RunPlan]:
+    def _verify_run(self, run: bytes) -> tuple[Scenario, RunOrder, RunPlan | JoinRunPlan]:
         self._verify_consent(self.replica.session.runs[run].ordered.scenario)
         try:
             scenario, order, plan = fetch_plan(self._link, self.replica, run)
         except (DocumentError, VerificationError, InvalidInput, RuleViolation, NotFound) as error:
             raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
-        if isinstance(plan, JoinRunPlan):
-            raise _Refused(FailureReason.HOLDER_REFUSED, "this node does not run joins", "")
         return scenario, order, plan
 
     def _verify_consent(self, scenario: bytes) -> None:
@@ -319,24 +351,12 @@ class Node:
     def _prepare_counts(
         self, run: bytes, scenario: Scenario, order: RunOrder, plan: RunPlan
     ) -> None:
-        try:
-            self._charge(run, scenario, plan)
-        except ConfigurationError as error:  # the holder's settings, edited since the start
-            raise _Refused(FailureReason.STAGING_FAILED, error.message, error.hint) from None
-        except RuleViolation as error:
-            raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
+        self._charge(run, scenario, plan.contract, self._price(scenario, plan.contract))
         self.report(f"run {run.hex()[:8]}: staging {plan.contract.name}")
-        source = self._source(plan)
+        source = self._source(plan.contract)
         lineage = self._lineage_of(run, plan, source)
         staged = self._stage(run, plan, source, lineage)
-        facts = self._with_sweep(run, staged.receipt)
-        if facts.outcome is not Outcome.DESTROYED:
-            raise _Refused(
-                FailureReason.DELETION_FAILED,
-                "staged rows could not be shown to be destroyed",
-                "look for what is left in the staging folder, then order a new run",
-                receipt=facts,
-            )
+        facts = self._destroyed(run, staged.receipt)
         receipt = self._receipt(run, scenario.digest, facts)
         if lineage is not None and self._stager.state(source) != lineage.state:
             raise _Refused(
@@ -370,16 +390,38 @@ class Node:
         )
         self._owed.add(run)
 
-    def _charge(self, run: bytes, scenario: Scenario, plan: RunPlan) -> None:
-        """Charge the run to the scenario's limit (N-4), to quotas (N-9) and to a budget (D-4)."""
+    def _charge(
+        self, run: bytes, scenario: Scenario, contract: TableContract, price: Spend | None = None
+    ) -> None:
+        """Charge the run to the scenario's limit (N-4), to quotas (N-9) and to a budget (D-4),
+        before anything is computed."""
         user = self.replica.session.runs[run].ordered.user
-        use = Use(user, (plan.contract.name,), self._clock())
-        spend = self._price(scenario, plan)
-        self._ledger.charge(scenario.digest, run, spend, use, self._quotas())
+        use = Use(user, (contract.name,), self._clock())
+        try:
+            self._ledger.charge(scenario.digest, run, price, use, self._quotas())
+        except ConfigurationError as error:  # the holder's settings, edited since the start
+            raise _Refused(FailureReason.STAGING_FAILED, error.message, error.hint) from None
+        except RuleViolation as error:
+            raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
 
-    def _price(self, scenario: Scenario, plan: RunPlan) -> Spend | None:
+    def _destroyed(self, run: bytes, receipt: DeletionFacts) -> DeletionFacts:
+        """The facts of a staging, if they say that rows are gone; else the run ends here."""
+        facts = self._with_sweep(run, receipt)
+        if facts.outcome is not Outcome.DESTROYED:
+            raise _Refused(
+                FailureReason.DELETION_FAILED,
+                "staged rows could not be shown to be destroyed",
+                "look for what is left in the staging folder, then order a new run",
+                receipt=facts,
+            )
+        return facts
+
+    def _price(self, scenario: Scenario, contract: TableContract) -> Spend | None:
         """What the run costs of which budget (clauses D-4, D-6)."""
-        budget = budget_for(scenario.output.privacy, plan.contract.name, self._budgets())
+        try:
+            budget = budget_for(scenario.output.privacy, contract.name, self._budgets())
+        except ConfigurationError as error:  # the holder's settings, edited since the start
+            raise _Refused(FailureReason.STAGING_FAILED, error.message, error.hint) from None
         if budget is None or scenario.output.privacy is None:
             return None
         return Spend(budget.name, run_cost(scenario.output.privacy), budget.total)
@@ -412,16 +454,16 @@ class Node:
         except (NotFound, VerificationError, DocumentError, InvalidInput) as error:
             raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
 
-    def _source(self, plan: RunPlan) -> SourceSpec:
+    def _source(self, contract: TableContract) -> SourceSpec:
         try:
-            source = self._sources().get(plan.contract.name)
+            source = self._sources().get(contract.name)
         except ConfigurationError as error:  # the holder's settings, edited since the start
             raise _Refused(FailureReason.STAGING_FAILED, error.message, error.hint) from None
         if source is None:
             raise _Refused(
                 FailureReason.STAGING_FAILED,
-                f"this holder has declared no source for the table {plan.contract.name!r}",
-                f"stayput source add {plan.contract.name} FILE",
+                f"this holder has declared no source for the table {contract.name!r}",
+                f"stayput source add {contract.name} FILE",
             )
         return source
 
@@ -502,25 +544,132 @@ class Node:
 
     # --- round two --------------------------------------------------------------------------------
 
-    def _prepare_values(self, run: bytes, plan: RunPlan) -> None:
+    def _verdict(self, run: bytes) -> CellVerdict:
         try:
-            verdict = fetch_verdict(self._link, self.replica.session.runs[run])
+            return fetch_verdict(self._link, self.replica.session.runs[run])
         except (VerificationError, NotFound) as error:
             raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
+
+    def _prepare_values(self, run: bytes, plan: RunPlan) -> None:
+        verdict = self._verdict(run)
         try:
             partial = parse_partial(self._ledger.partial(run), plan.bound.plan)
             context = values_context(plan, verdict)
             vector = values_vector(plan, partial, verdict.matrix())
             scales = values_noise(plan, verdict.matrix())
         except (NotFound, VerificationError):
-            raise _Refused(
-                FailureReason.STATE_LOST,
-                "this node lost its partial sums between the two rounds",
-                "order a new run",
-            ) from None
+            raise _state_lost() from None
         except InvalidInput as error:
             raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
         contribution = self._encrypt(context, self._noised(plan, vector, scales))
+        self._ledger.store(run, {contribution_name(Round.VALUES): contribution})
+
+    # --- joins ------------------------------------------------------------------------------------
+
+    def _join(self, task: Task) -> bool:
+        """Go on with a join: blinding, encrypting, combining.
+
+        Returns:
+            Whether anything was begun or done.
+        """
+        failure = self._ledger.outgoing(task.run, _FAILURE)
+        if failure is not None:
+            return self._send_failure(failure)
+        if not self._may_begin(task):
+            return False
+        state = self.replica.session.runs[task.run]
+        self._verify_consent(state.ordered.scenario)
+        if task.run not in self._joins:
+            self._begin_join(task.run, state)
+        moved = self._joins.advance(task, state)
+        if moved:
+            self.replica.catch_up(self._link)
+        return moved
+
+    def _begin_join(self, run: bytes, state: RunState) -> None:
+        """Charge the run and start the staging process that lives until its rows are combined."""
+        me = self._identity.name
+        if any(step.holder == me for steps in state.blinded.values() for step in steps):
+            raise _state_lost()
+        scenario, _, plan = self._verify_run(run)
+        if not isinstance(plan, JoinRunPlan):
+            raise _Refused(FailureReason.HOLDER_REFUSED, "the run is ordered as a join", "")
+        staged = next(one for one in plan.question.staged if one.holder == me)
+        contract = scenario.table(staged.table)
+        self._charge(run, scenario, contract)
+        self.report(f"run {run.hex()[:8]}: staging {contract.name} for a join")
+        request = JoinRequest(
+            source=self._source(contract),
+            contract=contract,
+            columns=staged.columns,
+            sql=staged.sql,
+            staging_id=run,
+            run=run,
+            scenario=scenario.digest,
+            me=me,
+            plan=plan.join,
+        )
+        try:
+            staging = self._stager.open_join(request)
+        except (StagingError, ConfigurationError) as error:
+            raise _Refused(FailureReason.STAGING_FAILED, error.message, error.hint) from None
+        sign = functools.partial(signing.sign, key=self._identity.signing_key)
+        told = self._told_of(run)
+        join = Join(me, run, plan.join, staging, self._link, sign, self._clock, told)
+        self._joins.begin(run, join)
+
+    def _told_of(self, run: bytes) -> Callable[[str, int, int], None]:
+        """Tells our own people how far a join is."""
+        known: dict[str, Progress] = {}
+
+        def tell(what: str, done: int, total: int) -> None:
+            if what not in known:
+                known[what] = told(self._report, self._clock, f"run {run.hex()[:8]}: {what}")
+            known[what](done, total)
+
+        return tell
+
+    def _prepare_shares(self, run: bytes, round: Round, plan: JoinRunPlan) -> None:
+        """This holder's part of a round over a join: residues, which say nothing alone (J-10).
+
+        They are taken when every pair's sums are masked; then the rows are destroyed, before
+        anything is contributed.
+        """
+        if round is Round.VALUES:
+            self._prepare_shares_of_values(run, plan)
+            return
+        if run not in self._joins:
+            raise _state_lost()
+        state = self.replica.session.runs[run]
+        shares, receipt = self._joins.shares(run, state.returned)
+        facts = self._destroyed(run, receipt)
+        try:
+            vector = plan.counts_vector(shares)
+        except InvalidInput as error:
+            reason = FailureReason.HOLDER_REFUSED
+            raise _Refused(reason, error.message, error.hint, receipt=facts) from None
+        outgoing = {
+            _RECEIPT: Outgoing(self._receipt(run, state.ordered.scenario, facts)),
+            contribution_name(Round.COUNTS): self._encrypt(
+                counts_context(plan), vector, shares=True
+            ),
+        }
+        kept = shares_to_bytes(shares) if plan.rounds == 2 else None
+        self._ledger.store(run, outgoing, partial=kept)
+        self._owed.add(run)
+
+    def _prepare_shares_of_values(self, run: bytes, plan: JoinRunPlan) -> None:
+        verdict = self._verdict(run)
+        try:
+            kept = self._ledger.partial(run)
+            shares = parse_shares(kept, len(plan.join.cells), len(plan.question.moments))
+            vector = plan.values_vector(shares, verdict.matrix())
+            context = values_context(plan, verdict)
+        except (NotFound, VerificationError):
+            raise _state_lost() from None
+        except InvalidInput as error:
+            raise _Refused(FailureReason.HOLDER_REFUSED, error.message, error.hint) from None
+        contribution = self._encrypt(context, vector, shares=True)
         self._ledger.store(run, {contribution_name(Round.VALUES): contribution})
 
     # --- sums (clause N-7) ------------------------------------------------------------------------
@@ -597,10 +746,12 @@ class Node:
 
     # --- sending (clause N-5) ---------------------------------------------------------------------
 
-    def _encrypt(self, context: Context, vector: Sequence[int]) -> Outgoing:
+    def _encrypt(
+        self, context: Context, vector: Sequence[int], *, shares: bool = False
+    ) -> Outgoing:
         members = self.replica.members
         checker = members.checker_key_of(context.checker_key)
-        part: EncryptedPartial = encrypt(
+        part: EncryptedPartial = (encrypt_shares if shares else encrypt)(
             vector,
             context,
             me=self._identity.name,
@@ -698,3 +849,15 @@ class _Refused(StayputError):
         super().__init__(message, hint=hint)
         self.reason = reason
         self.receipt = receipt
+
+
+def _refused(failed: JoinFailed) -> _Refused:
+    return _Refused(failed.reason, failed.message, failed.hint, receipt=failed.receipt)
+
+
+def _state_lost() -> _Refused:
+    return _Refused(
+        FailureReason.STATE_LOST,
+        "this node lost what it had computed for the run when it was stopped",
+        "order a new run",
+    )

@@ -39,14 +39,19 @@ TELL_EVERY = 5
 
 
 def told(report: Callable[[str], None], clock: Callable[[], int], what: str) -> Progress:
-    """Progress of long work, as percentages told now and then; short work stays silent."""
-    last = clock()
+    """Progress of long work, told now and then as percentages, with the time that is left if it
+    goes on as it went; short work stays silent."""
+    begun = last = clock()
 
     def progress(done: int, total: int) -> None:
         nonlocal last
-        if clock() - last >= TELL_EVERY:
-            last = clock()
-            report(f"{what} {100 * done // total} %")
+        now = clock()
+        if now - last < TELL_EVERY:
+            return
+        last = now
+        left = (now - begun) * (total - done) // max(done, 1)
+        words = f", {left // 60} min left" if left >= 120 else f", {left} s left" if left else ""
+        report(f"{what} {100 * done // total} %{words}")
 
     return progress
 
