@@ -53,6 +53,7 @@ CAPACITY, BANDS, WEALTH, MODEL = (
     "deposits_and_wealth",
     "deposits",
 )
+PLAIN = "by_numbers"
 MORE = """
   young:
     sql: |
@@ -71,10 +72,10 @@ def scenario() -> Scenario:
     text = demo_file("income-capacity.yaml").read_text(encoding="utf-8")
     text = text.replace("\nmodels:", f"{MORE}\nmodels:")
     levels = "predictors: [contribution_base, sector, mortgaged]\n    reference: {sector: public}"
-    return parse_scenario_file(
-        text.replace("predictors: [contribution_base, months_36, property_value]", levels),
-        nonce=bytes(16),
-    )
+    model = text[text.index("  deposits:\n    description") : text.index("\noutput:")]
+    text = text.replace(model, model + model.replace("  deposits:", f"  {PLAIN}:", 1))
+    numbers = "predictors: [contribution_base, months_36, property_value]"
+    return parse_scenario_file(text.replace(numbers, levels, 1), nonce=bytes(16))
 
 
 @functools.cache
@@ -155,7 +156,7 @@ def judged(plan: JoinRunPlan, sums: Sequence[Sequence[int]]) -> tuple[Passes, Fi
     return kept, plan.finish(opened, values, kept, reasons.tobytes())
 
 
-@pytest.mark.parametrize("name", [CAPACITY, BANDS, WEALTH, "rich", MODEL])
+@pytest.mark.parametrize("name", [CAPACITY, BANDS, WEALTH, "rich", MODEL, PLAIN])
 def test_the_result_is_that_of_the_question(name: str) -> None:
     plan = plan_of(name)
     sums = moments_of(plan)

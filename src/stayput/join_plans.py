@@ -338,7 +338,7 @@ class JoinedModel(JoinRunPlan):
         """The narrowest group of people that is released, against ``review_below``."""
         people, *ones = first
         outside = [people - number for number in (*ones, *self.asked.marked(ones).values())]
-        narrow = min(people, *ones, *outside) < self.policy.review_below
+        narrow = min([people, *ones, *outside]) < self.policy.review_below
         return (Doubt.NARROW,) if narrow else ()
 
     def _reasons(self, problems: Sequence[Problem]) -> Reasons:

@@ -43,6 +43,7 @@ class Show:
     again: tuple[str, ...]  # a question to ask afterwards
     rehearsed: str
     put: Callable[[Mapping[str, Path]], None]
+    waived: tuple[str, ...] = ()  # protections that every holder gives up, as typed
     at_once: bool = True  # all questions are asked at once
 
     @property
@@ -128,6 +129,7 @@ CREDIT = Show(
     again=("deposits_by_bands",),
     rehearsed="deposits_by_bands",
     put=_residents,
+    waived=("two-holders",),
     at_once=False,
 )
 """The same people at every office, other columns: vertical."""
