@@ -1,8 +1,9 @@
 """Long vectors in pieces: on other cores if there are workers, with progress, and cancellable.
 
-Threads do not help encryption: multiplications are too short for the lock between them (measured:
-1.5 × on two cores with ``allow_release_gil``, processes 1.8 ×).  So whoever wants more cores hands
-in a ``concurrent.futures`` executor of processes and keeps it; this package starts none.
+Threads help encryption less than processes: multiplications are short for the lock between them
+(measured: 1.5 × on two cores with ``allow_release_gil``, processes 1.8 ×).  So whoever wants more
+cores hands in a ``concurrent.futures`` executor of processes and keeps it, or of threads where
+other processes must not see what they would be sent; this package starts none.
 
 Invariants: results come in order; what a worker is sent is public, or what it is to encrypt.
 """

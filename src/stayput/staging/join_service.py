@@ -7,13 +7,14 @@ parent does, or after the first failure.  What it keeps dies with it.
 
 from __future__ import annotations
 
-import concurrent.futures.thread  # noqa: F401 - here, since libraries import it late
 import time
 from collections.abc import Callable
+from concurrent.futures.thread import ThreadPoolExecutor  # now: there is no path later
 from typing import Final
 
 from stayput import documents
 from stayput.crypto.cores import Progress
+from stayput.crypto.prime_search import release_lock_while_computing
 from stayput.engines.contract import SourceDoesNotFit
 from stayput.engines.duckdb import EngineFailure
 from stayput.errors import (
@@ -77,9 +78,13 @@ def serve(answers: int, *, loaded: bool) -> None:
     send(answers, documents.encode(confined))
     end_with_parent()
     (table,) = [table for table in plan.tables if table.holder == job.me]
-    work = JoinWork(plan, job.run, job.scenario, job.me, lambda: read_people(job.job, table))
-    while _served(work, answers):
-        pass
+    # Threads that are started by a confined one are confined as it is.
+    with ThreadPoolExecutor(job.job.threads, initializer=release_lock_while_computing) as threads:
+        work = JoinWork(
+            plan, job.run, job.scenario, job.me, lambda: read_people(job.job, table), threads
+        )
+        while _served(work, answers):
+            pass
 
 
 def beside_mb(plan: JoinPlan, me: str) -> int:
@@ -139,8 +144,8 @@ def _do(work: JoinWork, call: Call, data: bytes, progress: Progress) -> bytes:
         Method.RUN_KEY: work.run_key,
         Method.ENCRYPT: lambda: work.encrypt(call.pair, call.chunk, progress),
         Method.COMBINE: lambda: work.combine(call.pair, call.modulus, call.chunk, data),
-        Method.FINISH: lambda: work.finish(call.pair, call.modulus),
-        Method.OPEN: lambda: work.open(call.pair, data),
+        Method.FINISH: lambda: work.finish(call.pair, call.modulus, progress),
+        Method.OPEN: lambda: work.open(call.pair, data, progress),
         Method.SHARES: lambda: _flat(work.shares()),
     }
     return answers[call.method]() or b""

@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 
 from stayput.crypto.cores import Progress
 from stayput.crypto.paillier import PrivateKey, PublicKey
@@ -32,7 +33,7 @@ from stayput.vertical.combining import (
 )
 from stayput.vertical.people import People
 from stayput.vertical.plan import JoinPlan, Pair
-from stayput.vertical.rows import chunks, encrypt_rows, verify_run_key
+from stayput.vertical.rows import chunks, encrypt_rows, expect_rows, verify_run_key
 
 
 @dataclasses.dataclass
@@ -54,19 +55,27 @@ class JoinWork:
         scenario: the scenario's digest.
         me: this holder.
         read: gives the people in this holder's table; called once.
+        workers: threads of this process, for long work.  Other processes would be sent rows.
 
     Raises:
         PermissionDenied: this holder is not in the join.
     """
 
     def __init__(
-        self, plan: JoinPlan, run: bytes, scenario: bytes, me: str, read: Callable[[], People]
+        self,
+        plan: JoinPlan,
+        run: bytes,
+        scenario: bytes,
+        me: str,
+        read: Callable[[], People],
+        workers: Executor | None = None,
     ) -> None:
         self._plan = plan
         self._me = me
         self._blinding = Blinding(run, scenario, me, plan.tables)
         self._position = plan.holders.index(me)
         self._read = read
+        self._workers = workers
         self._people: People | None = None
         self._order: list[int] = []
         self._encrypted: dict[int, int] = {}
@@ -84,7 +93,9 @@ class JoinWork:
         if self._people is not None:
             raise refusal(Method.FIRST, Refusal.NOT_NOW)
         people = self._read()
-        blinded, self._order = self._blinding.first(people.identifiers, progress=progress)
+        blinded, self._order = self._blinding.first(
+            people.identifiers, workers=self._workers, progress=progress
+        )
         # From here on a row is its position.
         self._people = dataclasses.replace(people, identifiers=(b"",) * len(people))
         return blinded
@@ -99,7 +110,9 @@ class JoinWork:
                 :meth:`stayput.vertical.blinding.Blinding.further`.
         """
         with _refusing(Method.FURTHER):
-            return self._blinding.further(received, signed, progress=progress)
+            return self._blinding.further(
+                received, signed, workers=self._workers, progress=progress
+            )
 
     def run_key(self) -> bytes:
         """The modulus of this holder's run key (J-6), big-endian; made when first asked for.
@@ -122,8 +135,14 @@ class JoinWork:
         rows = self._rows(pair, chunk)
         if self._people is None or rows is None or chunk != self._encrypted.get(pair, 0):
             raise refusal(Method.ENCRYPT, Refusal.NOT_NOW)
+        public = self._key.public
+        if not self._encrypted:
+            mine = [one for one in self._plan.pairs if one.owner == self._position]
+            expect_rows(public, mine, len(self._order))
         self._encrypted[pair] = chunk + 1
-        return encrypt_rows(self._people, rows, planned, self._key.public, progress=progress)
+        return encrypt_rows(
+            self._people, rows, planned, public, workers=self._workers, progress=progress
+        )
 
     def combine(self, pair: int, modulus: bytes, chunk: int, handed: bytes) -> None:
         """Combine what was handed over for a chunk of this holder's rows: chunk after chunk, once.
@@ -139,11 +158,11 @@ class JoinWork:
         if self._people is None or rows is None or chunk != combined.chunks:
             raise refusal(Method.COMBINE, Refusal.NOT_NOW)
         with _refusing(Method.COMBINE):
-            combined.combining.add(self._people, rows, handed)
+            combined.combining.add(self._people, rows, handed, self._workers)
         combined.chunks += 1
         self._combined[pair] = combined
 
-    def finish(self, pair: int, modulus: bytes) -> bytes:
+    def finish(self, pair: int, modulus: bytes, progress: Progress | None = None) -> bytes:
         """Mask what was combined (J-9): what goes back to the owner. Once.
 
         Raises:
@@ -157,11 +176,11 @@ class JoinWork:
             or combined.masks is not None
         ):
             raise refusal(Method.FINISH, Refusal.NOT_NOW)
-        returned, combined.masks = combined.combining.finish()
+        returned, combined.masks = combined.combining.finish(self._workers, progress)
         self._combined[pair] = combined
         return returned
 
-    def open(self, pair: int, returned: bytes) -> None:
+    def open(self, pair: int, returned: bytes, progress: Progress | None = None) -> None:
         """Open what came back for a pair of this holder's rows. Once; the same again is nothing.
 
         Raises:
@@ -177,7 +196,9 @@ class JoinWork:
         if before is not None or self._people is None or left is not None:
             raise refusal(Method.OPEN, Refusal.NOT_NOW)
         with _refusing(Method.OPEN):
-            self._opened[pair] = open_masked(self._key, returned, planned, self._combinations(pair))
+            self._opened[pair] = open_masked(
+                self._key, returned, planned, self._combinations(pair), progress=progress
+            )
         self._returned[pair] = returned
 
     def shares(self) -> list[list[int]]:

@@ -87,11 +87,11 @@ class JoinStaging(Protocol):
         """Combine what was handed over for a chunk of rows: chunk after chunk, once."""
         ...
 
-    def finish(self, pair: int, modulus: bytes) -> bytes:
+    def finish(self, pair: int, modulus: bytes, progress: Progress | None = None) -> bytes:
         """The masked sums that go back to the owner. Once, after the last chunk."""
         ...
 
-    def open(self, pair: int, returned: bytes) -> None:
+    def open(self, pair: int, returned: bytes, progress: Progress | None = None) -> None:
         """Open what came back from the combiner. Once; the same bytes again are nothing."""
         ...
 
@@ -169,15 +169,15 @@ class JoinProcess:
         """See :class:`JoinStaging`."""
         self._call(Call(Method.COMBINE, pair=pair, chunk=chunk, modulus=modulus), handed)
 
-    def finish(self, pair: int, modulus: bytes) -> bytes:
+    def finish(self, pair: int, modulus: bytes, progress: Progress | None = None) -> bytes:
         """See :class:`JoinStaging`."""
         call = Call(Method.FINISH, pair=pair, modulus=modulus)
         sums = len(self._plan.cells) * len(self._plan.sources)  # each in a product of its own
-        return self._call(call, limit=sums * self._ciphertext_bytes)
+        return self._call(call, limit=sums * self._ciphertext_bytes, progress=progress)
 
-    def open(self, pair: int, returned: bytes) -> None:
+    def open(self, pair: int, returned: bytes, progress: Progress | None = None) -> None:
         """See :class:`JoinStaging`."""
-        self._call(Call(Method.OPEN, pair=pair), returned)
+        self._call(Call(Method.OPEN, pair=pair), returned, progress=progress)
 
     def shares(self) -> list[list[int]]:
         """See :class:`JoinStaging`."""

@@ -39,6 +39,7 @@ import gmpy2
 import numpy as np
 import numpy.typing as npt
 
+from stayput.crypto.cores import Progress
 from stayput.crypto.kernel import power_product
 from stayput.crypto.masks import statistical_masks
 from stayput.crypto.paillier import (
@@ -151,8 +152,10 @@ class Combining:
             ]
         self._products = products
 
-    def finish(self) -> tuple[bytes, dict[Place, int]]:
-        """Mask and re-randomise (J-9).
+    def finish(
+        self, workers: Executor | None = None, progress: Progress | None = None
+    ) -> tuple[bytes, dict[Place, int]]:
+        """Mask and re-randomise (J-9): an exponentiation of full length for each product.
 
         Returns:
             What goes to the owner, and the masks, which stay.
@@ -171,7 +174,13 @@ class Combining:
             masks.update({(wanted, place): mask for place, mask in enumerate(drawn)})
             plaintexts.append(_joined(drawn, self._pair, wanted))
         fresh = parse_ciphertexts(
-            encrypt(self._public, plaintexts, randomness=Randomness.FULL),
+            encrypt(
+                self._public,
+                plaintexts,
+                randomness=Randomness.FULL,
+                workers=workers,
+                progress=progress,
+            ),
             self._public,
             len(plaintexts),
         )
@@ -212,7 +221,12 @@ def _combine(
 
 
 def open_masked(
-    private: PrivateKey, returned: bytes, pair: Pair, wanted: Sequence[Combination]
+    private: PrivateKey,
+    returned: bytes,
+    pair: Pair,
+    wanted: Sequence[Combination],
+    *,
+    progress: Progress | None = None,
 ) -> dict[Place, int]:
     """Decrypt what the combiner returned: sum + mask of every slot. The owner's work.
 
@@ -221,7 +235,7 @@ def open_masked(
     """
     vector = parse_ciphertexts(returned, private.public, len(wanted))
     opened: dict[Place, int] = {}
-    for one, plaintext in zip(wanted, decrypt(private, vector), strict=True):
+    for one, plaintext in zip(wanted, decrypt(private, vector, progress=progress), strict=True):
         rest = plaintext
         for place, slot in enumerate(pair.slots[one.ciphertext]):
             opened[one, place] = rest & ((1 << slot.bits) - 1)

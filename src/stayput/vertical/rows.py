@@ -18,7 +18,7 @@ together see which of the combiner's rows are joined**, with all other holders' 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Any, Final
 
@@ -33,7 +33,9 @@ from stayput.crypto.paillier import (
     Randomness,
     encrypt,
     parse_ciphertexts,
+    residue_base,
 )
+from stayput.crypto.randomness import powers_of
 from stayput.errors import InvalidInput, VerificationError
 from stayput.link import MAX_PIECE_BYTES
 from stayput.vertical.matching import UNMATCHED, Rows
@@ -65,6 +67,17 @@ def chunks(count: int, pair: Pair, key_bits: int) -> Iterator[slice]:
 def row_bytes(pair: Pair, key_bits: int) -> int:
     """Length of one encrypted row: ciphertexts are numbers modulo the square of the modulus."""
     return pair.row_ciphertexts * key_bits // 4
+
+
+def expect_rows(public: PublicKey, pairs: Iterable[Pair], rows: int) -> None:
+    """Make the table of powers for all rows that will be encrypted, before threads make one each.
+
+    Args:
+        pairs: in which this key is the owner's.
+    """
+    count = rows * sum(pair.row_ciphertexts for pair in pairs)
+    bits = ROW_RANDOMNESS.exponent_bits(public.bits)
+    powers_of(public.modulus, residue_base(public), bits, 0, at_once=count)
 
 
 def encrypt_rows(
