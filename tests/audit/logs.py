@@ -21,22 +21,29 @@ from stayput.steps import (
     CountsChecked,
     Decision,
     DeletionCheck,
+    JoinPair,
     NotCovered,
     Outcome,
     ResultReleased,
     Round,
+    RowsEncrypted,
+    RowsErased,
+    RowsHandedOver,
     RunOrdered,
     ScenarioProposed,
     ScenarioReviewed,
     ScenarioSealed,
+    SetBlinded,
     StagingDestroyed,
     StagingMethod,
     SumFormed,
+    SumsReturned,
 )
 from stayput.tlog.checkpoint import Checkpoint, sign_checkpoint
 from stayput.tlog.cosignature import cosign
 from stayput.tlog.note import add_signatures
 from stayput.tlog.policy import Policy, all_of
+from stayput.vertical.way import way_of
 
 HOLDERS = ("north", "south", "west")
 
@@ -143,6 +150,62 @@ class Log:
         """A whole run of two rounds, released."""
         run = self.order(scenario)
         for holder in self.holders if receipts is None else receipts:
+            self.receipt(run, scenario, holder)
+        self.round(run, scenario, Round.COUNTS)
+        self.judge(run)
+        self.round(run, scenario, Round.VALUES)
+        self.release(run)
+        return run
+
+    # --- the steps of an honest run over a join ---------------------------------------------------
+
+    def order_join(self, scenario: bytes) -> bytes:
+        run = run_id()
+        step = RunOrdered(run, scenario, "asker", digest(), self.holders, 2, self.time, self.pairs)
+        self.add(step, "asker")
+        return run
+
+    @property
+    def pairs(self) -> tuple[JoinPair, ...]:
+        first, second, *_ = self.holders
+        return (JoinPair(first, second),)
+
+    def exchange(self, run: bytes) -> None:
+        """Everything before the counts."""
+        for place in range(len(self.holders) + 1):
+            for owner in self.holders:
+                holder = way_of(owner, self.holders)[place]
+                self.add(SetBlinded(run, holder, owner, place, digest(), self.time), holder)
+        for index, pair in enumerate(self.pairs):
+            step = RowsEncrypted(
+                run, pair.owner, index, b"\xff" * 224 + digest(), digest(), self.time
+            )
+            self.add(step, pair.owner)
+        self.add(RowsHandedOver(run, tuple(digest() for _ in self.pairs), self.time), "hub")
+        for index, pair in enumerate(self.pairs):
+            back = SumsReturned(run, pair.combiner, index, digest(), self.time)
+            self.add(back, pair.combiner)
+
+    def erase(self, run: bytes, scenario: bytes, **changes: Any) -> int:
+        step = RowsErased(
+            run=run,
+            scenario=scenario,
+            outcome=Outcome.DESTROYED,
+            passed=(DeletionCheck.NO_FILES_LEFT,),
+            failed=(),
+            not_covered=(NotCovered.BACKUPS,),
+            started=self.time - 9,
+            ended=self.time,
+        )
+        return self.add(dataclasses.replace(step, **changes), "hub")
+
+    def run_join(self, scenario: bytes, *, erased: bool = True) -> bytes:
+        """A whole run over a join, released."""
+        run = self.order_join(scenario)
+        self.exchange(run)
+        if erased:
+            self.erase(run, scenario)
+        for holder in self.holders:
             self.receipt(run, scenario, holder)
         self.round(run, scenario, Round.COUNTS)
         self.judge(run)

@@ -298,6 +298,7 @@ def test_every_entry_is_on_the_picture_once() -> None:
         Mark.DELETED: 14,
         Mark.CONTRIBUTED: 20,
         Mark.SUMMED: 5,
+        Mark.EXCHANGED: 0,
         Mark.JUDGED: 2,
         Mark.RELEASED: 2,
         Mark.REFUSED: 3,  # a scenario, a run, a deletion

@@ -20,6 +20,7 @@ from stayput.audit.report import (
     Act,
     ContributionAccount,
     Event,
+    ExchangeAccount,
     Finding,
     Metering,
     ReceiptAccount,
@@ -68,9 +69,14 @@ MAX_FINDINGS = 1000
 """Findings that are kept; a log with more is condemned by these."""
 
 
-_JOIN_STEPS = (SetBlinded, RowsEncrypted, RowsHandedOver, SumsReturned)
+_EXCHANGES: dict[type, str] = {
+    SetBlinded: "set_blinded",
+    RowsEncrypted: "rows_encrypted",
+    RowsHandedOver: "rows_handed_over",
+    SumsReturned: "sums_returned",
+}
 
-_STANDS_WITH_ITS_RUN = (Contributed, SumFormed, CountsChecked, *_JOIN_STEPS)
+_STANDS_WITH_ITS_RUN = (Contributed, SumFormed, CountsChecked, *_EXCHANGES)
 
 
 @dataclasses.dataclass(slots=True)
@@ -112,6 +118,7 @@ class _RunDraft:
     receipts: list[ReceiptAccount] = dataclasses.field(default_factory=list)
     contributions: list[ContributionAccount] = dataclasses.field(default_factory=list)
     sums: list[SumAccount] = dataclasses.field(default_factory=list)
+    exchanges: list[ExchangeAccount] = dataclasses.field(default_factory=list)
     erased: ReceiptAccount | None = None
     verdict: Act | None = None
     held: str = ""
@@ -203,6 +210,7 @@ class Account:
                 result=draft.result,
                 cosigned_size=draft.cosigned_size,
                 join=draft.join,
+                exchanges=tuple(draft.exchanges),
                 erased=draft.erased,
             )
 
@@ -237,8 +245,7 @@ class Account:
             case Contributed() | SumFormed() | CountsChecked():
                 self._file_part(step, act)
             case SetBlinded() | RowsEncrypted() | RowsHandedOver() | SumsReturned():
-                if step.run not in self._runs:
-                    self._find(act.entry, "a step of a run that was not ordered", "R-11")
+                self._file_exchange(step, act)
             case RowsErased():
                 self._file_erasure(step, act)
             case ResultHeld() | ResultExamined():
@@ -364,6 +371,16 @@ class Account:
             self._find(act.entry, message, "R-2", Severity.NOTICE)
             if run.outcome == "open":
                 self._end(step.run, "failed", dataclasses.replace(act, reason="deletion_failed"))
+
+    def _file_exchange(
+        self, step: SetBlinded | RowsEncrypted | RowsHandedOver | SumsReturned, act: Act
+    ) -> None:
+        run = self._runs.get(step.run)
+        if run is None or not run.join:
+            self._find(act.entry, "a step of a join that was not ordered", "R-11")
+            return
+        kind = _EXCHANGES[type(step)]
+        run.exchanges.append(ExchangeAccount(act.entry, act.time, _shared(act.party), kind))
 
     def _file_erasure(self, step: RowsErased, act: Act) -> None:
         run = self._runs.get(step.run)
@@ -528,8 +545,6 @@ class Account:
                 return f"{actor} orders {what}{', over a join' if step.pairs else ''}."
             case RowsErased(outcome=Outcome.FAILED):
                 return f"{actor} reports for run {run} that encrypted rows could not be erased."
-            case RowsErased():
-                return f"{actor} has erased the encrypted rows of run {run}."
             case StagingDestroyed(outcome=Outcome.FAILED):
                 return f"{actor} reports for run {run} that rows could not be destroyed."
             case ResultHeld():

@@ -466,6 +466,14 @@ def _sign_off(scenario: ScenarioAccount, act: Act, outcome: str, status: str) ->
 # --- from the log: runs ---------------------------------------------------------------------------
 
 
+_EXCHANGES = {
+    "set_blinded": "Set of identifiers blinded",
+    "rows_encrypted": "Rows encrypted",
+    "rows_handed_over": "Encrypted rows handed over",
+    "sums_returned": "Masked sums returned",
+}
+
+
 def _run(run: RunAccount, report: AuditReport) -> Iterator[Entity]:
     order, result = f"#order-{_hex(run.run)}", f"#result-{_hex(run.run)}"
     yield _run_action(run, order, result)
@@ -476,8 +484,12 @@ def _run(run: RunAccount, report: AuditReport) -> Iterator[Entity]:
         "value": run.order,
         "exampleOfWork": _ref("#parameter-order"),
     }
-    for receipt in run.receipts:
+    for receipt in run.every_receipt:
         yield _receipt(receipt)
+    for step in run.exchanges:
+        what = f"{_EXCHANGES[step.kind]} by {step.party} for run {run.run[:12]}, over a join"
+        made = _action("CreateAction", Act(step.entry, step.time, step.party), what)
+        yield {**made, "prov:wasInformedBy": _ref(_run_id(run))}
     coordinator = next((p.name for p in report.parties if p.role == "coordinator"), "")
     yield from _ciphertexts(run, coordinator)
     if run.verdict is not None:
@@ -546,7 +558,7 @@ def _receipt(receipt: ReceiptAccount) -> Entity:
         f"{receipt.outcome}",
         "description": f"Checks passed: {listed(receipt.passed)}. Checks failed: "
         f"{listed(receipt.failed)}. Does not cover: {listed(receipt.not_covered)}. "
-        "A signed statement of the holder, not a proof.",
+        f"A signed statement of {receipt.holder}, not a proof.",
         "identifier": f"entry {receipt.entry}",
         "agent": _ref(_party(receipt.holder)),
         "actionStatus": _status("Completed" if receipt.outcome == "destroyed" else "Failed"),

@@ -408,7 +408,7 @@ def _runs(runs: Sequence[RunAccount], total: int) -> Markup:
 
 
 def _run_row(run: RunAccount) -> Markup:
-    bad = sum(receipt.outcome != "destroyed" for receipt in run.receipts)
+    bad = sum(receipt.outcome != "destroyed" for receipt in run.every_receipt)
     wanted = len(run.participants) * run.rounds
     outcome = join(
         _tag(run.outcome, {"released": "good", "failed": "bad"}),
@@ -425,7 +425,7 @@ def _run_row(run: RunAccount) -> Markup:
         _hash(run.run),
         _number(run.ordered.entry),
         f"{len(run.contributions):,} of {wanted:,}",
-        join(f"{len(run.receipts):,} of {len(run.participants):,}", _failed(bad)),
+        join(f"{len(run.every_receipt):,} of {run.receipts_due:,}", _failed(bad)),
         "–" if run.verdict is None else _number(run.verdict.entry),
         outcome,
         witnessed,
@@ -455,8 +455,9 @@ def _receipts(report: AuditReport) -> Markup:
     receipts = report.receipts
     lead = (
         "Rows that a holder's node had staged for a run, and what the node attests about their "
-        "destruction. A receipt is the holder's signed statement, in a log that it cannot rewrite "
-        "alone. It is not a proof that no copy exists."
+        "destruction; of a run over a join also the encrypted rows that the coordinator had. A "
+        "receipt is its signer's statement, in a log that it cannot rewrite alone. It is not a "
+        "proof that no copy exists."
     )
     if not receipts:
         return _section("receipts", "Deletion receipts", "None: nothing was staged.")
@@ -484,7 +485,7 @@ def _receipts(report: AuditReport) -> Markup:
         _table(
             f"{_count(len(receipts), 'receipt', 'receipts')}, in the order of the log.",
             ("Entry", "n"),
-            ("Holder", ""),
+            ("Of", ""),
             ("Run", ""),
             ("Outcome", ""),
             ("Says", ""),

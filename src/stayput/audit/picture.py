@@ -57,6 +57,7 @@ class Mark(enum.Enum):
     DELETED = "deletion receipt"
     CONTRIBUTED = "encrypted part"
     SUMMED = "sum formed"
+    EXCHANGED = "blinded, encrypted, handed over, returned for a join"
     JUDGED = "counts judged"
     RELEASED = "released"
     REFUSED = "refused, revoked, failed"
@@ -76,6 +77,7 @@ _KINDS: Final[Mapping[Mark, str]] = {
     Mark.DELETED: "deleted",
     Mark.CONTRIBUTED: "worked",
     Mark.SUMMED: "worked",
+    Mark.EXCHANGED: "worked",
     Mark.JUDGED: "agreed",
     Mark.RELEASED: "released",
     Mark.REFUSED: "refused",
@@ -83,7 +85,7 @@ _KINDS: Final[Mapping[Mark, str]] = {
 
 _STACK: Final = ("worked", "deleted", "agreed", "released", "refused")
 _STACK_WORDS: Final = {
-    "worked": "encrypted parts and sums",
+    "worked": "encrypted parts and sums, steps of joins",
     "deleted": "deletion receipts",
     "agreed": "proposed, approved, sealed, ordered, judged",
     "released": "released",
@@ -130,7 +132,9 @@ def _placed(report: AuditReport) -> Iterator[Placed]:
 
 def _placed_of_run(run: RunAccount, coordinator: str) -> Iterator[Placed]:
     yield Placed(run.ordered.entry, run.ordered.time, run.ordered.party, Mark.ORDERED)
-    for receipt in run.receipts:
+    for step in run.exchanges:
+        yield Placed(step.entry, step.time, step.party, Mark.EXCHANGED)
+    for receipt in run.every_receipt:
         mark = Mark.DELETED if receipt.outcome == "destroyed" else Mark.REFUSED
         yield Placed(receipt.entry, receipt.ended, receipt.holder, mark)
     for part in run.contributions:
@@ -479,6 +483,10 @@ def _glyph(mark: Mark) -> Markup:
         ),
         Mark.CONTRIBUTED: (element("circle", r=3),),
         Mark.SUMMED: (element("path", d="M-4.5-4.5h9v9h-9z"),),
+        Mark.EXCHANGED: (
+            element("circle", r="2.2", cx="-3.2"),
+            element("circle", r="2.2", cx="3.2"),
+        ),
         Mark.JUDGED: (
             element("path", d="M-3.4-6h6.8L6.9 0 3.4 6h-6.8L-6.9 0z", class_="ring"),
             element("circle", r="1.8"),

@@ -148,6 +148,17 @@ class ContributionAccount:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class ExchangeAccount:
+    """A step of a run over a join. ``kind`` is ``set_blinded``, ``rows_encrypted``,
+    ``rows_handed_over`` or ``sums_returned``."""
+
+    entry: int
+    time: int
+    party: str
+    kind: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class SumAccount:
     """The logged sum of one round."""
 
@@ -164,8 +175,10 @@ class RunAccount:
     ``outcome`` is ``released``, ``failed`` or ``open``; ``reason`` is a code when it failed;
     ``ended`` is the act that ended it.  ``result`` is the digest of the released document, which
     carries a nonce; ``cosigned_size`` the size of the checkpoint in which the release is proven and
-    that every participating holder has cosigned with both keys, 0 when there is none.  ``erased``
-    is the coordinator's receipt of a run over a join (``join``).
+    that every participating holder has cosigned with both keys, 0 when there is none.
+
+    Of a run over a join (``join``), ``exchanges`` are the steps before its counts, and ``erased``
+    is the coordinator's receipt.
     """
 
     run: str
@@ -184,7 +197,18 @@ class RunAccount:
     result: str = ""
     cosigned_size: int = 0
     join: bool = False
+    exchanges: tuple[ExchangeAccount, ...] = ()
     erased: ReceiptAccount | None = None
+
+    @property
+    def every_receipt(self) -> tuple[ReceiptAccount, ...]:
+        """Those of the holders, and of a run over a join the coordinator's."""
+        return self.receipts if self.erased is None else (*self.receipts, self.erased)
+
+    @property
+    def receipts_due(self) -> int:
+        """How many deletion receipts the run needs for a release."""
+        return len(self.participants) + self.join
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -250,8 +274,7 @@ class AuditReport:
     @property
     def receipts(self) -> tuple[ReceiptAccount, ...]:
         """Every deletion receipt, in the order of the log."""
-        found = [receipt for run in self.runs for receipt in run.receipts]
-        found += [run.erased for run in self.runs if run.erased is not None]
+        found = [receipt for run in self.runs for receipt in run.every_receipt]
         return tuple(sorted(found, key=lambda receipt: receipt.entry))
 
     def to_json(self) -> dict[str, Any]:
