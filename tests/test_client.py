@@ -15,7 +15,6 @@ from stayput.errors import InvalidInput, RuleViolation, Unavailable
 from stayput.federation import LocalLink
 from stayput.scenario import ColumnType, Parameter, Statement
 from stayput.session import RunState
-from stayput.shows import demo_file
 from stayput.steps import RunOrdered, ScenarioProposed
 
 STATEMENT = Statement(
@@ -186,10 +185,3 @@ def test_a_refusal_is_not_asked_again(world: World) -> None:
     with pytest.raises(RuleViolation):
         world.client.run(world.scenario, "numbers")
     assert asked == 1
-
-
-def test_a_join_that_could_not_be_run_is_not_proposed(world: World) -> None:
-    before = logged(world, ScenarioProposed)
-    with pytest.raises(InvalidInput, match="does not run them yet"):
-        world.client.propose(demo_file("income-capacity.yaml").read_text(encoding="utf-8"))
-    assert logged(world, ScenarioProposed) == before

@@ -17,14 +17,13 @@ it is a sum over holders like any other: pairwise masks, the checker's key, one 
 * J-9  What the combiner returns is masked slot by slot, uniformly over 80 bits more than the
   largest sum, and re-randomised with an n-th power of a uniform number, which even the owner of the
   key cannot tell from that of any other ciphertext.  Masks are used once.
-* J-10  Combiner and owner contribute residues modulo 2^width, the others zeros.  A slot that is not
-  wanted (a cell that did not pass, a number for another moment) is masked too, and its mask
-  forgotten: nobody can open it.
+* J-10  Combiner and owner contribute residues modulo 2^width, the others zeros: of each round what
+  is wanted in it, of residues of all sums that each keeps modulo 2^160 until the run is over.  A
+  slot that is a number for no moment is masked too, and its mask forgotten.
 
-Not here: which cells pass, encryption to the checker.  What leaks: to the owner, which groups of
-the combiner are asked for: the scenario and the verdict say that anyway.  A combiner that does not
-do as it should can return a sum over fewer rows, as any holder can lie about its rows; see
-docs/caveats.md.
+Not here: which cells pass, encryption to the checker.  What leaks: to the owner nothing, since a
+run combines all groups.  A combiner that does not do as it should can return a sum over fewer rows,
+as any holder can lie about its rows; see docs/caveats.md.
 """
 
 from __future__ import annotations
