@@ -638,7 +638,7 @@ def _unseen_warnings(
         for column in table.columns
         if column.grade is Grade.SENSITIVE and (table.name, column.name) in roles
     ]
-    if names and scenario.output.review is None:
+    if names and scenario.output.review is None and scenario.output.privacy is None:
         yield _warning(ApprovalWarning.RELEASED_UNSEEN, columns=", ".join(names))
 
 

@@ -496,9 +496,10 @@ class _Reader:
         holders: tuple[str, ...] | None,
         noise: tuple[Privacy | None] | None,
     ) -> OutputPolicy | None:
-        """A policy with noise: what needs an exact number cannot be promised."""
+        """A policy with noise: what needs an exact number cannot be promised.  People may look at
+        results, since what they see is the noisy table."""
         for key in fields:
-            if key not in ("min_count", "min_holders"):
+            if key not in ("min_count", "min_holders", "review", "review_below"):
                 self._wrong(
                     fields[key],
                     join(where, key),
@@ -516,12 +517,23 @@ class _Reader:
         if least is not None:
             place = fields.get("min_holders", node)
             self._enough_holders(place, f"{where}.min_holders", least, holders)
+        automatic: tuple[OutputReview | None] = (None,)
+        review = self._optional(fields, "review", self._review, where, automatic)
+        below = self._optional(
+            fields, "review_below", lambda n, w: self._number_or_none(n, w, 2, 10**6), where, 0
+        )
         if self.errors or noise is None:
             return None
         return self._make(
             node,
             where,
-            lambda: OutputPolicy(_given(count), _given(least), privacy=noise[0]),
+            lambda: OutputPolicy(
+                _given(count),
+                _given(least),
+                privacy=noise[0],
+                review=_given(review)[0],
+                review_below=_given(below),
+            ),
         )
 
     def _privacy(self, node: Node, where: str) -> tuple[Privacy | None] | None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 from attacks.lying import NOW, World
-from pets import TEXT
+from pets import HOLDERS, TEXT, rows_of
 
 from stayput import documents, examination
 from stayput.client import stages
 from stayput.countersigning import Examination, ExaminationReason
 from stayput.crypto.signing import SigningKey
 from stayput.errors import NotFound, NotYet, RuleViolation, RunFailure, VerificationError
+from stayput.privacy import PICO, Budget
 from stayput.release import CheckedResult
 from stayput.session import RunPhase
 from stayput.steps import FailureReason, ResultReleased
@@ -148,3 +150,34 @@ def test_only_doubtful_results_are_held(tmp_path: Path) -> None:
     assert narrow.read(run.id).doubts == ("NARROW",)
     assert isinstance(narrow.read(run.id).result, CheckedResult)
     narrow.close()
+
+
+def test_what_people_see_of_a_run_with_noise_is_the_noisy_table(tmp_path: Path) -> None:
+    """An epsilon of 0.01 moves three counts by hundreds: that none moves has odds below 10**-6."""
+    written = re.sub(
+        r"(?m)^output: .*$",
+        "output: {min_count: 1, min_holders: 3, review: always}\n"
+        "privacy: {mechanism: geometric, epsilon: 0.01}",
+        re.sub(r"(?s)  by_colour:.*?(?=  numbers:)", "", TEXT),
+    )
+    world = HeldWorld(tmp_path, written)
+    world.budgets = (Budget("pets", 100 * PICO, ("pets",)),)
+    run = world.client.run(world.scenario, "numbers")
+    world.settle()
+    assert world.checker.replica.session.runs[run.id].phase is RunPhase.HELD
+    seen = world.read(run.id).result
+    assert seen.table.noisy
+    exact = Counter(colour for holder in HOLDERS for colour, _, _ in rows_of(holder))
+    shown = {row["colour"]: row["pets"] for row in seen.table.to_arrow().to_pylist()}
+    assert {c: n for c, n in exact.items() if shown[c] == n} != exact
+    # Looking draws no noise again, however often: it is the table that is released.
+    assert world.read(run.id).result == seen
+    world.checker = world.start_checker()
+    world.checker.work()
+    assert world.read(run.id).result == seen
+    spent = world._ledgers["north"].spent("pets")
+    world.decide(run.id, PEOPLE[0])
+    world.settle()
+    assert run.wait().checked.result == seen
+    assert world._ledgers["north"].spent("pets") == spent
+    world.close()

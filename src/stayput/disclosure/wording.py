@@ -46,6 +46,7 @@ def policy_sentences(scenario: Scenario) -> Iterator[str]:
             f"at least {policy.min_count} rows, as far as the noise lets see: a count that is by"
             " chance lower is withheld, one that is by chance higher is not;"
         )
+        yield from _reviewed(scenario)
         yield "every number has the noise of section 8 in it, and no other rule is evaluated."
         return
     yield (
@@ -94,19 +95,27 @@ def policy_sentences(scenario: Scenario) -> Iterator[str]:
         if policy.release_zeros
         else "empty cells look like all other withheld ones;"
     )
-    if policy.review is not None:
-        when = "every result" if policy.review is OutputReview.ALWAYS else "a doubtful result"
-        people = (
-            f"{scenario.deciders} of the checker's people"
-            if scenario.deciders > 1
-            else ("one of the checker's people")
-        )
-        yield f"before {when} is released, {people} read and clear it;"
+    yield from _reviewed(scenario)
     yield (
         f"counts are rounded to multiples of {policy.rounding}."
         if policy.rounding
         else "numbers are exact, not rounded."
     )
+
+
+def _reviewed(scenario: Scenario) -> Iterator[str]:
+    """Whether people look at results; with noise, at noisy ones."""
+    policy = scenario.output
+    if policy.review is None:
+        return
+    when = "every result" if policy.review is OutputReview.ALWAYS else "a doubtful result"
+    people = (
+        f"{scenario.deciders} of the checker's people"
+        if scenario.deciders > 1
+        else "one of the checker's people"
+    )
+    noisy = ", with its noise," if policy.privacy is not None else ","
+    yield f"before {when} is released{noisy} {people} read and clear it;"
 
 
 def _dominance(policy: OutputPolicy) -> Iterator[str]:
