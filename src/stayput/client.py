@@ -215,7 +215,15 @@ class Client:
             InvalidInput: it has another data user.
             RuleViolation: it names parties that are not of this consortium.
         """
-        scenario = parse_scenario_file(text, nonce=self._random(16), earlier=self.find)
+        return self.propose_scenario(
+            parse_scenario_file(text, nonce=self._random(16), earlier=self.find)
+        )
+
+    def propose_scenario(self, scenario: Scenario) -> bytes:
+        """Propose a scenario that was read already, with a nonce that nobody has seen.
+
+        Returns and raises as :meth:`propose`.
+        """
         step = ScenarioProposed(
             scenario=scenario.digest,
             user=scenario.data_user,
