@@ -24,7 +24,7 @@ from stayput.crypto.paillier import PublicKey, encrypt
 from stayput.engines.source import SourceSpec
 from stayput.errors import PermissionDenied, RuleViolation, StagingError, VerificationError
 from stayput.scenario import Duplicates
-from stayput.staging import JoinStaging, SourceRefused, StagingFailed, StagingPool
+from stayput.staging import JoinStaging, SourceRefused, StagingFailed, StagingPool, destruction
 from stayput.staging.join_messages import PlanMessage, Progressed, Said
 from stayput.staging.messages import Code
 from stayput.steps import DeletionCheck, Outcome
@@ -525,3 +525,121 @@ def test_a_plan_crosses_the_pipe_as_it_is() -> None:
         for one in (found, wide):
             data = documents.encode(PlanMessage.of(one))
             assert documents.parse(PlanMessage, data).plan() == one
+
+
+# --- many chunks, foreign words, a node that is gone ----------------------------------------------
+
+SMALL = (
+    "import stayput.vertical.rows as rows, stayput.vertical.combining as combining\n"
+    "rows.CHUNK_ROWS, combining._PIECE_ROWS = 32, 8\n"
+)
+
+
+def test_chunks_come_in_order_and_a_refused_one_leaves_no_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _patched(monkeypatch, SMALL)
+    monkeypatch.setattr("stayput.vertical.rows.CHUNK_ROWS", 32)
+    question = question_of(TWO)
+    found = plan_of(question)
+    (pair,) = found.pairs
+    (tmp_path / "rows").mkdir()
+    with (
+        StagingPool(tmp_path / "work", warm=False) as pool,
+        staged(pool, tmp_path / "rows", question, found) as joining,
+    ):
+        joining.blind()
+        owner = joining.stagings[found.holders[pair.owner]]
+        combiner = joining.stagings[found.holders[pair.combiner]]
+        with pytest.raises(RuleViolation):
+            owner.encrypt(0, 1)
+        joining.exchange()
+        key, handed = joining.keys[0], joining.handed[0]
+        assert len(handed) >= 3
+        width = len(key) * 2
+        with pytest.raises(RuleViolation):
+            combiner.combine(0, key, 1, handed[1])
+        # Ciphertexts of three pieces are good, the last is none.
+        with pytest.raises(VerificationError):
+            combiner.combine(0, key, 0, handed[0][:-width] + bytes(width))
+        combiner.combine(0, key, 0, handed[0])
+        with pytest.raises(VerificationError):
+            combiner.combine(0, key, 1, handed[1][:-width] + bytes(width))
+        with pytest.raises(RuleViolation):
+            combiner.combine(0, key, 2, handed[2])
+        with pytest.raises(RuleViolation):
+            combiner.finish(0, key)
+        for number, data in enumerate(handed[1:], start=1):
+            combiner.combine(0, key, number, data)
+        returned = combiner.finish(0, key)
+        owner.open(0, returned)
+        sums = joining.sums()
+    expected = pooled(question, TWO)
+    assert sorted(row[0] for row in sums if row[0]) == sorted(row[2] for row in expected)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Said(answer=10**9), b''",
+        "Said(answer=10**9), bytes(2**26)",
+        "Said(answer=3), b''",
+        "Said(answer=2**40), b'abc'",
+    ],
+)
+def test_a_process_that_misspeaks_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    """The file of a holder has taken over its process, which now talks to the node."""
+    _patched(
+        monkeypatch,
+        "import stayput.staging.join_service as service\n"
+        "from stayput.staging.join_messages import Said\n"
+        f"service._answer = lambda *a: ({words})\n",
+    )
+    with _housing(tmp_path, time_limit_s=3) as staging:
+        with pytest.raises(StagingFailed) as failed:
+            staging.run_key()
+        assert failed.value.code in (Code.MISSPOKE, Code.TIMED_OUT)
+        assert staging.close() == failed.value.receipt
+
+
+@contextlib.contextmanager
+def _housing(folder: Path, **settings: float) -> Iterator[JoinStaging]:
+    question = question_of(TWO)
+    source = joins.write(folder, "housing", city()["housing"])
+    sources = {"housing": source, "social": source}
+    (asked, _) = joins.requests(question, plan_of(question), sources).values()
+    with StagingPool(folder / "work", warm=False, **settings) as pool:  # type: ignore[arg-type]
+        staging = pool.open_join(asked)
+        yield staging
+        assert staging.close().outcome is Outcome.DESTROYED
+
+
+def test_it_ends_with_its_node_in_the_midst_of_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _patched(
+        monkeypatch,
+        "import time, stayput.staging.join_work as work\n"
+        "work.JoinWork.run_key = lambda self: time.sleep(600)\n",
+    )
+    with _housing(tmp_path) as staging:
+        process = staging._process  # type: ignore[attr-defined]
+        null = os.open(os.devnull, os.O_WRONLY)
+        closer = threading.Timer(0.5, os.dup2, [null, process._process.stdin.fileno()])
+        closer.start()
+        with pytest.raises(StagingFailed) as failed:
+            staging.run_key()
+        closer.join()
+        os.close(null)
+        assert failed.value.code is Code.DIED
+
+
+def test_what_a_killed_node_left_is_swept(tmp_path: Path) -> None:
+    with _housing(tmp_path) as staging:
+        process = staging._process  # type: ignore[attr-defined]
+        (swept,) = destruction.sweep(tmp_path / "work")  # as the next node does at its start
+        assert swept.killed
+        assert set(swept.receipt.passed) >= {DeletionCheck.PROCESS_REAPED, DeletionCheck.LATE_SWEEP}
+        assert not process.alive()
