@@ -378,7 +378,7 @@ def test_silence_and_the_end_of_the_pool(tmp_path: Path) -> None:
     source = joins.write(tmp_path, "housing", city()["housing"])
     found = plan_of(question)
     (one, two) = joins.requests(question, found, {"housing": source, "social": source}).values()
-    with StagingPool(tmp_path / "work", warm=False, time_limit_s=5) as pool:
+    with StagingPool(tmp_path / "work", warm=False) as pool:
         silent, waiting = pool.open_join(one), pool.open_join(two)
         silent._silence = 0.2  # type: ignore[attr-defined]
         os.kill(silent._process.pid, signal.SIGSTOP)  # type: ignore[attr-defined]
@@ -597,7 +597,8 @@ def test_a_process_that_misspeaks_is_ended(
         "from stayput.staging.join_messages import Said\n"
         f"service._answer = lambda *a: ({words})\n",
     )
-    with _housing(tmp_path, time_limit_s=3) as staging:
+    with _housing(tmp_path) as staging:
+        staging._silence = 2.0  # type: ignore[attr-defined]
         with pytest.raises(StagingFailed) as failed:
             staging.run_key()
         assert failed.value.code in (Code.MISSPOKE, Code.TIMED_OUT)
@@ -605,12 +606,12 @@ def test_a_process_that_misspeaks_is_ended(
 
 
 @contextlib.contextmanager
-def _housing(folder: Path, **settings: float) -> Iterator[JoinStaging]:
+def _housing(folder: Path) -> Iterator[JoinStaging]:
     question = question_of(TWO)
     source = joins.write(folder, "housing", city()["housing"])
     sources = {"housing": source, "social": source}
     (asked, _) = joins.requests(question, plan_of(question), sources).values()
-    with StagingPool(folder / "work", warm=False, **settings) as pool:  # type: ignore[arg-type]
+    with StagingPool(folder / "work", warm=False) as pool:
         staging = pool.open_join(asked)
         yield staging
         assert staging.close().outcome is Outcome.DESTROYED
