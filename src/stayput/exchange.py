@@ -161,6 +161,9 @@ class Exchange:
     ) -> None:
         """Take a piece of the caller's.
 
+        As long as no step names the item, another first piece begins it anew: a holder whose
+        process was killed meanwhile blinds with other secrets.
+
         Args:
             sent_now: what :func:`require_sender` said.
 
@@ -174,7 +177,9 @@ class Exchange:
             if not sent_now:
                 raise NotYet("this is not sent any more")
             self._require_length(run, plan, item, index, len(data))
-        if not self._files.put(run, name, index, data):
+        elif index == 0 and sent_now:  # it may begin anew: its process was killed
+            self._require_length(run, plan, item, 0, len(data))
+        if not self._files.put(run, name, index, data, afresh=sent_now):
             raise RuleViolation("another piece was sent before", clause=_CLAUSES[item.kind])
 
     def count(self, run: bytes, item: Item) -> int:
@@ -200,7 +205,7 @@ class Exchange:
 
     def _fits_set(self, run: bytes, plan: JoinPlan, item: Item, index: int, length: int) -> bool:
         before = index * SET_PIECE_BYTES
-        if self._files.size(run, name_of(item)) != before or length % POINT_BYTES:
+        if (index and self._files.size(run, name_of(item)) != before) or length % POINT_BYTES:
             return False  # the piece before it was the last one
         if item.number:
             total = self._files.size(run, name_of(Item(item.kind, item.owner, item.number - 1)))

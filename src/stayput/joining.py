@@ -100,6 +100,7 @@ class Join:
         self._returned: dict[int, bytes] = {}
         self._opened: set[int] = set()
         self._signed: dict[object, bytes] = {}
+        self._begun: set[Item] = set()  # of which a piece was put
 
     # --- tasks ------------------------------------------------------------------------------------
 
@@ -239,7 +240,9 @@ class Join:
         return BlindedSet(self._run, owner, way[: place + 1], points)
 
     def _put(self, item: Item, pieces: Iterable[bytes]) -> None:
-        there = self._link.count_pieces(self._run, item)
+        # What is there before the first piece of this life, another life has put there.
+        there = self._link.count_pieces(self._run, item) if item in self._begun else 0
+        self._begun.add(item)
         for index, piece in enumerate(pieces):
             if index >= there:
                 self._link.put_piece(self._run, item, index, piece)

@@ -77,6 +77,14 @@ def test_pieces_come_in_order_and_are_not_replaced(tmp_path: Path) -> None:
     assert files.put(RUN, "sums-0", 0, b"first")
     assert files.put(RUN, "sums-0", 0, b"first")
     assert not files.put(RUN, "sums-0", 0, b"another")
+    files.put(RUN, "rows-0", 0, b"first")
+    files.put(RUN, "rows-0", 1, b"second")
+    assert not files.put(RUN, "rows-0", 1, b"other", afresh=True)
+    assert files.put(RUN, "rows-0", 0, b"first", afresh=True)
+    assert files.count(RUN, "rows-0") == 2
+    assert files.put(RUN, "rows-0", 0, b"new", afresh=True)
+    for again in (files, PieceFiles(tmp_path / "joins")):
+        assert again.read(RUN, "rows-0") == b"new"
     assert files.put(OTHER, "sums-0", 0, b"another")
     assert files.hashes(RUN, "sums-0") == [hashlib.sha256(b"first").digest()]
     for index in (1, -1):

@@ -75,8 +75,11 @@ class PieceFiles:
         self._items: dict[tuple[bytes, str], _Item] = {}
         self._closed: set[bytes] = set()
 
-    def put(self, run: bytes, name: str, index: int, data: bytes) -> bool:
+    def put(self, run: bytes, name: str, index: int, data: bytes, *, afresh: bool = False) -> bool:
         """Add the next piece, or find it there already.
+
+        Args:
+            afresh: a first piece that is another than the one that is there begins the item anew.
 
         Returns:
             False if another piece is there under this index.
@@ -88,7 +91,12 @@ class PieceFiles:
             assert item.pieces is not None
             digest = hashlib.sha256(data).digest()
             if index < len(item.pieces):
-                return item.pieces[index].hash == digest
+                if item.pieces[index].hash == digest:
+                    return True
+                if index or not afresh:
+                    return False
+                self._cut(item.list, 0)
+                item.pieces.clear()
             if index > len(item.pieces) or run in self._closed:
                 raise NotYet("pieces are put in order, while the run needs them")
             if not item.path.parent.is_dir():
