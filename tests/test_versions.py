@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_approval import AMOUNT, LATE, POLICY, SECTOR, scenario, unquoted
 
-from stayput.approval import WIDTH, ApprovalWarning, approval_report
-from stayput.errors import VerificationError
+from stayput.approval import WIDTH, ApprovalWarning, approval_report, authority_report
+from stayput.errors import PermissionDenied, VerificationError
 from stayput.scenario import (
     AuthorisationMode,
     Authority,
@@ -34,6 +34,8 @@ from stayput.scenario import (
     Scenario,
     Statement,
 )
+from stayput.scenario_file import parse_scenario_file
+from stayput.shows import demo_file
 from stayput.versions import Change, differences, loosened, lowered_grades
 
 SQL = "SELECT sector, COUNT(*) AS n FROM loans WHERE amount > :least\nGROUP BY sector"
@@ -48,8 +50,9 @@ def whole() -> Scenario:
         authorisation=AuthorisationMode.SECTORAL,
         authorities=(Authority("bank", ("a", "b")), Authority("care", ("c",))),
     )
+    asked = copy.deepcopy(asked)  # what is forced below is forced upon nobody else
     rule = IdentifierRule(IdentifierKind.TEXT, separators="-")
-    table = dataclasses.replace(asked.tables[0], name="x")
+    table = dataclasses.replace(copy.deepcopy(asked.tables[0]), name="x")
     force(table.columns[0], "identifier", rule)
     model = Model(
         "fit", ModelKind.RIDGE, ("loans", "x"), "who", "amount", ("late", "sector"),
@@ -189,6 +192,10 @@ def test_differences_read_as_a_person_says_them() -> None:
     assert [*found["table loans, column amount, max"].lines()] == ["- 0.05", "+ 10.05"]
     assert found["table loans, column late"].change is Change.REMOVED
     assert found["table loans, column l"].change is Change.ADDED
+    fewer = dataclasses.replace(SECTOR, levels=("a", "b", "c", "z"))
+    more = dataclasses.replace(SECTOR, levels=("a", "b", "new", "c", "z"))
+    (levels,) = differences(scenario(columns=(fewer,)), scenario(columns=(more,)))
+    assert [*levels.lines()] == ['+ "new"']
     assert "+ grade: internal" in [*found["table loans, column l"].lines()]
     assert found["output, dominance"].change is Change.REMOVED
 
@@ -282,3 +289,19 @@ def test_an_earlier_version_cannot_write_lines_of_the_report() -> None:
     text = approval_report(new_version(hostile, models=()), "a", earlier=hostile).text
     assert not [line for line in unquoted(text) if "NOTHING" in line and "\\n" not in line]
     assert "\u202e" not in text
+
+
+def test_an_authority_reads_a_report_for_every_holder_with_other_tables() -> None:
+    """Of a join each holder has its own tables: what leaves one is not in another's report."""
+    text = demo_file("income-capacity.yaml").read_text(encoding="utf-8")
+    asked = parse_scenario_file(text + "authorisation: {centralised: bureau}\n", nonce=bytes(16))
+    report = authority_report(asked, "bureau")
+    for holder in asked.holders:
+        own = approval_report(asked, holder)
+        assert own.text in report.text
+        assert set(own.warnings) <= set(report.warnings)
+    assert len(set(report.warnings)) == len(report.warnings)
+    with pytest.raises(PermissionDenied):
+        authority_report(asked, asked.holders[0])
+    with pytest.raises(PermissionDenied):
+        authority_report(parse_scenario_file(text, nonce=bytes(16)), "bureau")

@@ -1164,10 +1164,10 @@ def _changed(
     lines = [
         f"{_changes_number(scenario)}. WHAT IS DIFFERENT FROM THE EARLIER VERSION",
         *_wrapped(
-            "When this version is sealed, the earlier one takes no more runs. Who approved that one"
-            " has not approved anything here. Both were compared field by field; what is not listed"
-            " is the same, letter by letter. A line with - stood there, a line with + stands there"
-            " now; two lines that look alike differ in spaces or in letters that look alike.",
+            "When this version is sealed, the earlier one takes no more runs. An approval of that"
+            " one is none of this one. Both were compared field by field; what is not listed is the"
+            " same, letter by letter. A line with - stood there, a line with + stands there now;"
+            " two lines that look alike differ in spaces or in letters that look alike.",
             "   ",
         ),
     ]

@@ -175,7 +175,8 @@ def _take(parts: _Parts, place: Place, value: Any, owner: Any) -> None:
             _take(parts, (*place, name), item, value)
         return
     if isinstance(value, tuple):
-        parts.facts[place] = ", ".join(_listed(item) for item in value)
+        between = "\n" if place[-1] == "levels" else ", "  # of many levels only some are new
+        parts.facts[place] = between.join(_listed(item) for item in value)
     else:
         parts.facts[place] = _text(place[-1], value, owner)
 

@@ -138,6 +138,9 @@ def test_quotas_are_shown(stayput: Stayput, live: Federation, north: Path) -> No
     assert "0 of 3" in stayput("node", "quota", home=north).out
     ledger.charge(digest, b"counted-run-16-b", None, Use("asker", ("pets",), live.clock()))
     assert "1 of 3" in stayput("node", "quota", home=north).out
+    told = stayput("report", "counted", home=north)
+    assert "your quota pets leaves asker 2 runs, the scenario asks for 40" in told.err
+    assert "quota" not in told.out  # what depends on settings is not signed
     (row,) = stayput("node", "quota", "--json", home=north).json
     assert (row["quota"], row["used"], row["used_by"]) == ("pets", 1, {"asker": 1})
     assert stayput("node", "quota", home=live.root / "south").out.count("\n") == 2  # no row

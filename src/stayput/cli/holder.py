@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from stayput.differencing import StaticAudit
     from stayput.identity import Identity
     from stayput.review import Review
+    from stayput.scenario import Scenario
+
+
+DAY_SECONDS = 86_400
 
 
 class WaiverName(enum.StrEnum):
@@ -116,11 +120,39 @@ def report(scenario: ScenarioId, as_json: AsJson = False, home: Home = DEFAULT_H
     sys.stdout.flush()
     if beside is not None:
         _say_beside(beside)
+    _say_here(home, identity, reviewed.scenario)
     say(f"report {found.digest.hex()}")
     if found.reader in reviewed.scenario.holders:
         say("approve with `stayput approve`, or refuse with `stayput refuse --reason CODE`")
     else:
         say("`stayput authority authorise`, or `stayput authority refuse --reason CODE`")
+
+
+def _say_here(home: Path, identity: Identity, scenario: Scenario) -> None:
+    """What depends on this moment and this holder's settings, and so is not in the report."""
+    from stayput.config import load_settings
+    from stayput.daemon import clock
+    from stayput.quota import Use, concerned
+
+    now = clock()
+    days = (scenario.limits.valid_until - now) // DAY_SECONDS
+    say("it has expired" if days < 0 else f"it is valid for {days} more days (not in the report)")
+    if identity.name not in scenario.holders:
+        return
+    use = Use(scenario.data_user, tuple(table.name for table in scenario.tables), now)
+    quotas = concerned(load_settings(home).quotas, use)
+    if not quotas:
+        return
+    with opened_ledger(identity) as ledger:
+        for quota in quotas:
+            used, each = ledger.used(quota, now)
+            left = [quota.runs - used] if quota.runs else []
+            if quota.runs_per_user:
+                left.append(quota.runs_per_user - each.get(scenario.data_user, 0))
+            say(
+                f"your quota {quota.name} leaves {scenario.data_user} {max(0, min(left))} runs, the"
+                f" scenario asks for {scenario.limits.runs} (not in the report)"
+            )
 
 
 def _say_beside(beside: StaticAudit) -> None:
