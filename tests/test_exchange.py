@@ -76,6 +76,22 @@ def test_a_run_over_a_join_gives_the_right_sums(world: World) -> None:
     assert world.sums() == expected()
 
 
+@pytest.mark.parametrize("empty", [("west",), ("north", "south", "west")])
+def test_who_has_nobody_takes_part_all_the_same(world: World, empty: tuple[str, ...]) -> None:
+    for name in empty:
+        had = world.holders[name].people
+        world.holders[name].people = dataclasses.replace(
+            had,
+            identifiers=(),
+            groups=had.groups[:0],
+            features=tuple(feature[:0] for feature in had.features),
+        )
+    world.settle()
+    assert world.state.phase is RunPhase.COUNTING
+    assert not any(any(row) for row in world.sums())
+    assert world.state.erased is not None
+
+
 def test_the_coordinator_may_be_restarted_before_every_step(world: World) -> None:
     while True:
         turns = [(name, turn) for name in HOLDERS for turn in world.turns(name)]

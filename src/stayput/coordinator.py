@@ -16,7 +16,8 @@ parties of its scenario (each method names them).  Everybody else gets the same 
 something that does not exist.
 
 Locks: ``log.lock`` for one moment of the session, then that of the running sums, then that of one
-sum; never the other way round.  Checking a large part holds only the last.
+sum; never the other way round.  Checking a large part holds only the last.  Who holds the lock of
+an item of a join may take ``log.lock``, and who holds that asks for no item.
 """
 
 from __future__ import annotations
@@ -591,8 +592,8 @@ class Coordinator:
         """The holder whose turn it is to send it."""
         with self.log.lock:
             sent_now = require_sender(self._run_of(run, caller), caller.name, item)
-        plan = self._join_plan(run)
-        self._exchange.put(run, plan, item, index, data, sent_now=sent_now)
+        plan = self._join_plan(run) if sent_now else None
+        self._exchange.put(run, plan, item, index, data)
         self._note_progress(run)
 
     def count_pieces(self, caller: Member, run: bytes, item: Item) -> int:

@@ -156,16 +156,15 @@ class Exchange:
 
     # --- pieces -----------------------------------------------------------------------------------
 
-    def put(
-        self, run: bytes, plan: JoinPlan, item: Item, index: int, data: bytes, *, sent_now: bool
-    ) -> None:
+    def put(self, run: bytes, plan: JoinPlan | None, item: Item, index: int, data: bytes) -> None:
         """Take a piece of the caller's.
 
         As long as no step names the item, another first piece begins it anew: a holder whose
         process was killed meanwhile blinds with other secrets.
 
         Args:
-            sent_now: what :func:`require_sender` said.
+            plan: of the run, if the item is sent now (:func:`require_sender`); None: what is there
+                may be sent again.
 
         Raises:
             VerificationError: a piece of another length than it has to have.
@@ -173,13 +172,12 @@ class Exchange:
             NotYet: pieces before it are missing, or it is not sent any more.
         """
         name = name_of(item)
-        if index >= self._files.count(run, name):
-            if not sent_now:
-                raise NotYet("this is not sent any more")
+        there = self._files.count(run, name)
+        if plan is None and index >= there:
+            raise NotYet("this is not sent any more")
+        if plan is not None and (index >= there or index == 0):
             self._require_length(run, plan, item, index, len(data))
-        elif index == 0 and sent_now:  # it may begin anew: its process was killed
-            self._require_length(run, plan, item, 0, len(data))
-        if not self._files.put(run, name, index, data, afresh=sent_now):
+        if not self._files.put(run, name, index, data, afresh=plan is not None):
             raise RuleViolation("another piece was sent before", clause=_CLAUSES[item.kind])
 
     def count(self, run: bytes, item: Item) -> int:
