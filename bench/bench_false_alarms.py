@@ -4,7 +4,9 @@ Statements about the demonstration's 336,776 flights of three airports, at defau
 the cells with flights, how many are released whole, and which rule withholds the others.  Beside it
 the same with a stricter policy.  Then the share of a run's CPU time that the checks of one answer
 take, in a federation in one process with a 2048-bit key and without real staging, both of which
-make it larger than it is.  Comparing with earlier answers is bench_output_checking.py.
+make it larger than it is.  Then the time of a run of which all is released beside one of which all
+is withheld: who cannot see the answer, but how long it takes, learns that much.  Comparing with
+earlier answers is bench_output_checking.py.
 
     python bench/bench_false_alarms.py [--false-alarms] [--json]
 """
@@ -16,6 +18,7 @@ import collections
 import dataclasses
 import functools
 import json
+import statistics
 import sys
 import tempfile
 import time
@@ -31,7 +34,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from pets import destroyed  # a staging without a process, as the tests have it
 
 from stayput import checker as checker_module
+from stayput import judging as judging_module
 from stayput import node as node_module
+from stayput import plans as plans_module
 from stayput.disclosure import Reason, check_counts, check_values, defaults, verify_counts
 from stayput.disclosure import verify_values as verify_opened
 from stayput.disclosure.tables import Answer, withhold_derivable
@@ -195,6 +200,47 @@ class FlightsStager:
         return dataclasses.replace(staged, shared=shared, snapshot=kept)
 
 
+def withheld_time(runs: int = 5) -> dict[str, float]:
+    """Median CPU seconds of a run where all passes and of one where nothing does, in turn."""
+    text = files("stayput").joinpath("demo_data", "nyc-delays.yaml").read_text("utf-8")
+    text = text[: text.index("\noutput:")] + "\noutput: "
+    policies = {
+        name: f"{{min_count: {least}, min_holders: 2, dominance: none, group_percent: none,"
+        " min_freedom: none, zeros: release, min_difference: none}\n"
+        for name, least in (("released", 1), ("withheld", 1_000_000))
+    }
+    taken: dict[str, list[float]] = {name: [] for name in policies}
+    with tempfile.TemporaryDirectory(prefix="stayput-bench-") as folder:
+        federation = _federation(Path(folder))
+        digests = {name: federation.client.propose(text + p) for name, p in policies.items()}
+        for digest in digests.values():
+            federation.approve(federation.client.scenario(digest))
+        for index in range(runs + 1):
+            for name, digest in digests.items():
+                started = time.process_time()
+                run = federation.client.run(digest, "delay_by_carrier", first=1, last=12)
+                federation.settle()
+                run.wait()
+                if index:
+                    taken[name].append(time.process_time() - started)
+        federation.close()
+    return {f"{name}_seconds": statistics.median(seconds) for name, seconds in taken.items()}
+
+
+def _federation(folder: Path) -> Federation:
+    spec = SourceSpec(path="flights.parquet", format="parquet")
+    return Federation(
+        folder,
+        holders=AIRPORTS,
+        checker="city-statistics-office",
+        user="port-authority",
+        coordinator="hub",
+        sources={name: {"flights": spec} for name in AIRPORTS},
+        stager=FlightsStager,
+        paillier_bits=2048,
+    )
+
+
 def run_time(runs: int = 3) -> dict[str, float]:
     """CPU seconds of a run of the demonstration's largest statement, and of its checks."""
     spent = collections.Counter[str]()
@@ -209,25 +255,19 @@ def run_time(runs: int = 3) -> dict[str, float]:
 
         return call
 
-    for name in ("check_counts", "check_values", "verify_counts", "verify_values"):
-        setattr(checker_module, name, timed("checker", getattr(checker_module, name)))
+    for module, names in (
+        (plans_module, ("check_counts", "verify_counts")),
+        (judging_module, ("check_values", "verify_values")),
+    ):
+        for name in names:
+            setattr(module, name, timed("checker", getattr(module, name)))
     core = checker_module.Checker
     core._beside_earlier = timed("checker", core._beside_earlier)  # type: ignore[method-assign]
     node_module.counts_vector = timed("nodes", node_module.counts_vector)  # type: ignore[assignment]
 
     text = files("stayput").joinpath("demo_data", "nyc-delays.yaml").read_text("utf-8")
     with tempfile.TemporaryDirectory(prefix="stayput-bench-") as folder:
-        spec = SourceSpec(path="flights.parquet", format="parquet")
-        federation = Federation(
-            Path(folder),
-            holders=AIRPORTS,
-            checker="city-statistics-office",
-            user="port-authority",
-            coordinator="hub",
-            sources={name: {"flights": spec} for name in AIRPORTS},
-            stager=FlightsStager,
-            paillier_bits=2048,
-        )
+        federation = _federation(Path(folder))
         digest = federation.client.propose(text)
         federation.approve(federation.client.scenario(digest))
         taken = []
@@ -256,9 +296,10 @@ def main() -> int:
     options = parser.parse_args()
     alarms = false_alarms()
     checked = {} if options.false_alarms else run_time()
+    timed = {} if options.false_alarms else withheld_time()
     if options.json:
         plain = [{**r, "reasons": {k.name: n for k, n in r["reasons"].items()}} for r in alarms]
-        print(json.dumps({"false_alarms": plain, "run": checked}))
+        print(json.dumps({"false_alarms": plain, "run": checked, "withheld": timed}))
         return 0
     show_false_alarms(alarms)
     if not options.false_alarms:
@@ -267,6 +308,10 @@ def main() -> int:
             f" {checked['run_seconds']:.2f} CPU-s (checker"
             f" {1000 * checked['checker_seconds']:.0f} ms,"
             f" nodes {1000 * checked['nodes_seconds']:.0f} ms; target {CHECK_PERCENT:.0f} %)"
+        )
+        print(
+            f"a run of which all is released: {timed['released_seconds']:.2f} CPU-s of all parties;"
+            f" of which nothing is: {timed['withheld_seconds']:.2f}"
         )
         return int(checked["percent"] > CHECK_PERCENT)
     return 0

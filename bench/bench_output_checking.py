@@ -6,7 +6,8 @@
   query, and encrypting and opening its counts at 3072 bits.
 * Rows: the snapshot of a table of ten million rows, and comparing with it after a change.
 
-All figures are seconds of processor time, so that other work on the machine does not show.
+All figures are seconds of processor time, so that other work on the machine does not show.  At the
+end stands what one and several earlier answers add to a run, beside what it costs without any.
 
     python bench/bench_output_checking.py [--rows 112000] [--million 10] [--answers 10] [--json]
 """
@@ -18,7 +19,7 @@ import json
 import resource
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import duckdb
 import numpy as np
@@ -216,6 +217,21 @@ def at_the_checker(answers: int) -> dict[str, float]:
     return {"answers": answers, "rule_seconds": seconds, "withheld": found[0]}
 
 
+def beside(holder: dict[str, float], numbers: Sequence[int]) -> dict[str, float]:
+    """Seconds that earlier answers add at one holder and at the checker, and without any."""
+    found = {}
+    for number in numbers:
+        way, rule = on_the_way(number), at_the_checker(number)["rule_seconds"]
+        rows = number * holder["one_earlier_answer_seconds"]
+        encrypting = way["encrypting_with_seconds"] - way["encrypting_without_seconds"]
+        opening = way["opening_with_seconds"] - way["opening_without_seconds"]
+        found["checker_with_none"] = way["opening_without_seconds"]
+        found["holder_with_none"] = holder["own_query_seconds"] + way["encrypting_without_seconds"]
+        found[f"holder_more_with_{number}"] = rows + encrypting
+        found[f"checker_more_with_{number}"] = opening + rule
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=112_000, help="rows of one holder")
@@ -231,6 +247,7 @@ def main() -> None:
     }
     if options.million:
         figures["large_holder"] = at_a_holder(options.million * 10**6, 2)
+    figures["beside"] = beside(figures["holder"], (1, options.answers))
     if options.json:
         print(json.dumps(figures, indent=2))
         return
