@@ -7,10 +7,13 @@ count of a new answer is withheld if it, with others that were released,
 * differs from one of them in some, but fewer than ``least`` rows: cell against cell, and total
   against total for the keys that both have (a total being that of all its released cells); where
   the table has a unit, also if few people are behind these rows;
+* or is, in one cell, but for few rows made of cells of another answer, or with its cells makes up
+  such a cell; what a FILTER leaves out counts as a cell;
 * or differs from one of them in rows of fewer than ``min_holders`` holders, where the totals are
   complete: the difference would be those holders' part;
 * or is in a combination that is about fewer than ``least`` rows
-  (:func:`stayput.differencing.short.few_rows`), for the same keys;
+  (:func:`stayput.differencing.short.few_rows`), for the same keys, or, where all answers together
+  have no more than :data:`MAX_TOGETHER` cells, of any cells;
 * or is too close to an answer that only some of the holders know, as they say.
 
 Of the cells of a total those with the fewest rows go first.  Released means passed: whether or not
@@ -18,8 +21,9 @@ a column shows it, and whether or not its run was released in the end.  What ear
 away by themselves stays given away.  Everything in question is withheld in the *new* answer; nobody
 can take back the old one.
 
-Not seen: combinations of single cells of one answer with totals of another, beyond pairs; counts of
-one answer under several FILTERs, beyond what is left out of each; people with several rows in
+Not seen where there are more cells than :data:`MAX_TOGETHER`: combinations of single cells of one
+answer with totals of another, beyond pairs and unions; counts of one answer under several FILTERs,
+beyond what is left out of each.  Not seen at all: people with several rows in
 combinations, in cells of answers with other keys, and in totals with other keys of which cells are
 withheld.
 """
@@ -44,7 +48,8 @@ MAX_LEVELS = 16
 """Sets of keys at which totals are combined; pairs are compared at all of them."""
 
 MAX_TOGETHER = 40
-"""Answers that are combined, the newest first; pairs are compared with all of them."""
+"""Answers that are combined, the newest first; pairs are compared with all of them.  And released
+cells up to which those of all answers are combined, one by one."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -85,7 +90,9 @@ def isolating(
             few = max(least, other.least)
             left = _without(left, _cells(left, other, between, few))
             left = _without(left, _totals(left, other, between, few, min_holders))
+            left = _without(left, _unions(left, other, between, few))
     left = _without(left, _combinations(left, others, pairs, least))
+    left = _without(left, _small_tables(left, others, pairs, least))
     return new.passes & ~left.passes
 
 
@@ -200,6 +207,87 @@ def _close_totals(
     return np.asarray(some & (few | alone), dtype=np.bool_)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """Numbers of rows of each cell that follow from an answer: a count, or what it leaves out."""
+
+    counts: Counts
+    passes: Flags
+    signs: tuple[tuple[int, int], ...]  # (count, 1 or -1)
+
+    @property
+    def narrowest(self) -> int:
+        """The count to withhold where the number must not follow."""
+        return self.signs[-1][0]
+
+
+def _parts(judged: Judged) -> list[_Part]:
+    counts, passes, planned = judged.counts, judged.passes, judged.bound.plan
+    found = [_Part(counts[:, i], passes[:, i], ((i, 1),)) for i in range(counts.shape[1])]
+    cut = {index for bins in planned.bins for index in bins.counts}  # too many, and a partition
+    return found + [
+        _Part(counts[:, w] - counts[:, p], passes[:, w] & passes[:, p], ((w, 1), (p, -1)))
+        for p, w in planned.rests
+        if p not in cut
+    ]
+
+
+def _unions(new: Judged, other: Judged, between: _Between, least: int) -> Flags:
+    """Cells to withhold so that no cell of either answer is, but for few rows, cells of the other.
+
+    Cells of one answer have no row in common, so the cells of which most rows are inside another
+    answer's cell are those that come closest to it.
+    """
+    found: Flags = np.zeros_like(new.passes)
+    for mine in _parts(new):
+        for theirs in _parts(other):
+            shared = _shared_by(mine, theirs, new, other, between)
+            if shared is None:
+                continue
+            place, old = between.mine, between.theirs
+            passes = mine.passes & ~found[:, mine.narrowest]
+            gain = theirs.counts[old] - 2 * shared
+            few = _close(mine.counts, place, gain, theirs.passes[old], least) & passes
+            found[few, mine.narrowest] = True
+            while True:
+                passes = mine.passes & ~found[:, mine.narrowest]
+                gain = mine.counts[place] - 2 * shared
+                few = _close(theirs.counts, old, gain, passes[place], least) & theirs.passes
+                inside = few[old] & passes[place] & (gain < 0)
+                if not inside.any():
+                    break
+                for cell in np.unique(old[inside]):
+                    candidates = place[inside & (old == cell)]
+                    found[candidates[np.argmin(mine.counts[candidates])], mine.narrowest] = True
+    return found
+
+
+def _close(whole: Counts, place: Indices, gain: Counts, passes: Flags, least: int) -> Flags:
+    """Cells that differ in few rows from the released cells of another answer that come closest."""
+    taken = passes & (gain < 0)
+    rest = whole.copy()
+    np.add.at(rest, place[taken], gain[taken])
+    some = np.zeros(len(whole), dtype=np.bool_)
+    some[place[taken]] = True
+    return np.asarray(some & (rest > 0) & (rest < least), dtype=np.bool_)
+
+
+def _shared_by(
+    mine: _Part, theirs: _Part, new: Judged, other: Judged, between: _Between
+) -> Counts | None:
+    """Rows that two parts share in each joint cell, where that is known."""
+    found = np.zeros(len(between.mine), dtype=object)
+    known = False
+    for i, sign in mine.signs:
+        for j, other_sign in theirs.signs:
+            if (i, j) in between.place:
+                found = found + sign * other_sign * between.shared[:, between.place[i, j]]
+                known = True
+            elif not apart(new.bound, i, other.bound, j):
+                return None
+    return found if known else None
+
+
 def _of_cells(cell: Indices, level: Indices, count: int) -> Indices:
     found = np.zeros(count, dtype=np.int64)
     found[cell] = level
@@ -230,7 +318,7 @@ def _combinations(new: Judged, others: Sequence[Judged], pairs: Pairs, least: in
     mine = frozenset(key_texts(new.bound))
     levels = list(dict.fromkeys(mine & frozenset(key_texts(o.bound)) for o in others))
     levels = list(dict.fromkeys([*levels, frozenset[str]()]))[:MAX_LEVELS]
-    for level in levels if len(others) > 1 else ():
+    for level in levels if others else ():
         beside = [o for o in others if level <= frozenset(key_texts(o.bound))][-MAX_TOGETHER:]
         for i in range(new.counts.shape[1]):
             terms = [(new, i), *_terms(new, i, beside)]
@@ -273,6 +361,81 @@ def _exposing(
         for cell, table, sure in zip(cells, tables, safe, strict=True):
             if not sure and few_rows(table.tolist(), least):
                 yield cell
+
+
+_Cell = tuple[Judged, int, int]
+"""A released number of rows: answer, count, cell."""
+
+
+def _small_tables(new: Judged, others: Sequence[Judged], pairs: Pairs, least: int) -> Flags:
+    """Cells to withhold, the smallest first, until no combination of released ones is about few
+    rows; nothing where they are too many to look at."""
+    found: Flags = np.zeros_like(new.passes)
+    own = sorted(_released(new), key=lambda cell: -new.counts[cell[2], cell[1]])
+    cells = own + [cell for other in others for cell in _released(other)]
+    if not others or len(cells) > MAX_TOGETHER:
+        return found
+    gram = _Gram(pairs)
+    while own:
+        chosen: list[_Cell] = []
+        for cell in (*own, *cells[len(own) :]):
+            if all(gram.shared(cell, before) is not None for before in chosen):
+                chosen.append(cell)
+        fresh = sum(cell[0] is new for cell in chosen)
+        table = [[gram.shared(a, b) or 0 for b in chosen] for a in chosen]
+        if not few_rows(table, least, fresh):
+            break
+        _, count, place = own.pop()
+        cells = own + [cell for cell in cells if cell[0] is not new]
+        found[place, count] = True
+    return found
+
+
+def _released(judged: Judged) -> list[_Cell]:
+    some = judged.passes & (judged.counts > 0)
+    return [(judged, int(count), int(cell)) for cell, count in np.argwhere(some)]
+
+
+class _Gram:
+    """Rows that two released cells share, as far as that is known."""
+
+    def __init__(self, pairs: Pairs) -> None:
+        self._pairs = pairs
+        self._between: dict[tuple[bytes, bytes], tuple[_Between, dict[tuple[int, int], int]]] = {}
+
+    def shared(self, one: _Cell, other: _Cell) -> int | None:
+        (first, i, cell), (second, j, place) = one, other
+        if first is second:
+            return self._within(first, (i, cell), (j, place))
+        if apart(first.bound, i, second.bound, j):
+            return 0
+        between, joint = self._known(first, second)
+        if between is None or (i, j) not in between.place:
+            return None
+        index = joint.get((cell, place))
+        return 0 if index is None else int(between.shared[index, between.place[i, j]])
+
+    def _within(self, judged: Judged, one: tuple[int, int], other: tuple[int, int]) -> int | None:
+        (i, cell), (j, place) = one, other
+        if cell != place or (i != j and apart(judged.bound, i, judged.bound, j)):
+            return 0
+        rests = judged.bound.plan.rests
+        inner = i if i == j or (i, j) in rests else j if (j, i) in rests else None
+        return None if inner is None else int(judged.counts[cell, inner])
+
+    def _known(
+        self, first: Judged, second: Judged
+    ) -> tuple[_Between | None, dict[tuple[int, int], int]]:
+        known = self._between.get((first.run, second.run))
+        if known is not None:
+            return known
+        between = _between(self._pairs, first, second)
+        if between is None:
+            return None, {}
+        both = zip(between.mine.tolist(), between.theirs.tolist(), strict=True)
+        found = between, {pair: index for index, pair in enumerate(both)}
+        self._between[first.run, second.run] = found
+        return found
 
 
 def _known(grams: Mapping[tuple[int, int], Counts], count: int, cell: int) -> list[int]:
