@@ -301,10 +301,16 @@ _Span = tuple[Fraction | None, Fraction | None]
 def apart(one: BoundPlan, i: int, other: BoundPlan, j: int) -> bool:
     """Whether no row can be in count i of one answer and in count j of another, by their text:
     both compare the same expression with constants, and no value satisfies both."""
-    return _disjoint(_spans_of(one)[i], _spans_of(other)[j])
+    return bool(_apart(one, other)[i, j])
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=512)
+def _apart(one: BoundPlan, other: BoundPlan) -> npt.NDArray[np.bool_]:
+    """Counts of one × counts of the other."""
+    theirs = _spans_of(other)
+    return np.array([[_disjoint(mine, their) for their in theirs] for mine in _spans_of(one)])
+
+
 def _spans_of(bound: BoundPlan) -> tuple[dict[Expr, _Span], ...]:
     """Of each count, between what its rows have each compared expression."""
     where = _where(bound)
@@ -344,6 +350,7 @@ def key_texts(bound: BoundPlan) -> tuple[str, ...]:
     return tuple(f"{text} {key.values} {key.nullable}" for text, key in _keys(bound))
 
 
+@functools.lru_cache(maxsize=512)
 def level_cells(bound: BoundPlan, level: frozenset[str]) -> Indices:
     """Of each cell of a plan, the cell of the grid of some of its keys, in order of their texts:
     the same for all plans that have these keys."""

@@ -14,6 +14,7 @@ What leaks: the plan is a function of the scenario alone.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -145,6 +146,14 @@ class Plan:
     joined: tuple[str, ...] = ()  # tables of a join, in order; ``table`` is then their names
     using: str = ""  # the identifier that they are joined by
     noise: Noise | None = None  # of each measure; with it, round one has noisy counts alone
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        """Once: a plan holds large trees, and is looked up by itself often."""
+        return hash((self.statement, self.table, self.holders, self.where, len(self.counts)))
 
     @property
     def cells(self) -> int:
