@@ -1,79 +1,74 @@
-"""What a join costs: time, bytes and memory of every party, by rows; beside others' protocols.
+"""What a join costs between real parties: wall time, CPU, memory and bytes of each, by rows.
 
-Every party is a process with workers of its own; they take turns, so the wall clock is that of all
-parties on one machine.  First a run of a statement (40 cells by keys of one holder, sums of six
-columns of three holders), then a run of a linear model (five predictors of three holders); of each
-the sums are compared with plain integers.  87 % of everybody's people are in common.
+Makes the consortium of ``stayput demo credit`` in a temporary folder (coordinator, checker, three
+offices, each a process of its own with its staging process; mutual TLS on loopback), then gives the
+offices invented registers of each size, 87 % of everybody's people in common, and orders a
+statement (40 cells by keys of one office, sums of six columns of three offices) and a linear model
+(five predictors of three offices).  ``--asked sum`` is count and sum of two offices, the question
+of private-join-and-compute: its paper has 7.5 s for 10,000 × 10,000 (Ion et al. 2020), a user of
+its code reported some 41 s.  All answers are compared with plain sums of the pooled join.
 
-Then, on one core each: the size of an intersection beside ``openmined-psi`` (its ECDH protocol),
-where its Python is given; it wants an environment of its own, since it pins an old protobuf.  And
-count and sum of two holders, beside the published figures of private-join-and-compute for
-10,000 × 10,000 (7.5 s in Ion et al. 2020, some 41 s reported by a user of its code).
+CPU is that of all processes of a party, memory that of its largest one.  The floor is what nobody
+can leave out: each ciphertext of a row encrypted once at its owner and once at the coordinator, and
+each identifier raised by everybody, measured in the same run, on one core that does nothing else.
 
-    python bench/bench_join.py [--rows 1000 2000 5000 10000] [--bits 2048] [--cores 2]
-                               [--questions cells deposits] [--sum 10000]
-                               [--peer /path/to/env/bin/python] [--items 10000] [--json FILE]
+    python bench/bench_join.py [--rows 5000 20000] [--asked cells deposits]
+                               [--bits 2048] [--consortium DIR] [--json FILE]
 
-At 286,900 rows it takes some minutes for each of the two runs on two idle cores.
+At 286,900 rows it takes some twenty minutes, and wants a quiet machine with two cores.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from join_parties import (
-    RUN,
-    SCENARIO,
-    Coordinator,
-    Holder,
-    Party,
-    invented_people,
-    random_question,
-    right_sums,
-    stopwatch,
-)
-from paillier_tables import number, table
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from paillier_tables import table
 
-from stayput import encryption
+import stayput
+from stayput.client import Client
 from stayput.crypto.paillier import PrivateKey, Randomness, encrypt
 from stayput.crypto.ristretto import Exponent, raise_points, random_points
-from stayput.encryption import Addition, Context
-from stayput.scenario import IdentifierKind, IdentifierRule, Scenario
+from stayput.errors import Unavailable
 from stayput.scenario_file import parse_scenario_file
+from stayput.shows import CREDIT
 from stayput.sql import plan
-from stayput.steps import Round
-from stayput.vertical.blinding import Blinding
-from stayput.vertical.matching import Matching
-from stayput.vertical.models import ask_model
-from stayput.vertical.plan import Joined, JoinPlan, plan_join
-from stayput.vertical.questions import ask
+from stayput.vertical.models import ModelQuestion, ask_model
+from stayput.vertical.plan import plan_join
+from stayput.vertical.questions import JoinQuestion, ask
 from stayput.vertical.way import way_of
 
-SHARE_IN_COMMON = 0.8715
-"""250,000 of 286,900."""
-
-QUESTIONS = ("cells", "deposits")
+SHARE_IN_COMMON = 0.8714  # 250,000 of 286,900
+QUESTIONS = ("cells", "deposits", "sum")
+PARTIES = (CREDIT.coordinator, CREDIT.checker, *CREDIT.holders)
 
 FILE = """
-scenario: bench
+scenario: SCENARIO
 title: A join of three registers
 purpose: To see what it costs.
-data_user: user
-checker: checker
-holders: [fund, insurance, registry]
-limits: {runs: 1, valid_until: 2099-12-31}
+data_user: city-planning
+checker: statistics-office
+holders: [housing-fund, social-insurance, property-registry]
+limits: {runs: 4, valid_until: 2099-12-31}
 join: {key_bits: BITS}
 tables:
   housing:
-    at: [fund]
+    at: [housing-fund]
     max_rows: ROWS
     columns:
       person: {type: identifier, grade: sensitive}
@@ -82,14 +77,14 @@ tables:
       deposit: {type: integer, min: 0, max: 600000, grade: sensitive}
       months: {type: integer, min: 0, max: 480, grade: sensitive}
   social:
-    at: [insurance]
+    at: [social-insurance]
     max_rows: ROWS
     columns:
       person: {type: identifier, grade: sensitive}
       base: {type: integer, min: 0, max: 40000, grade: sensitive}
       months_36: {type: integer, min: 0, max: 36, grade: sensitive}
   property:
-    at: [registry]
+    at: [property-registry]
     max_rows: ROWS
     columns:
       person: {type: identifier, grade: sensitive}
@@ -114,254 +109,323 @@ models:
 output: {min_count: 10, min_holders: 2, dominance: none}
 """
 
+COLUMNS = {
+    "housing": {"district": (1, 8), "age": (1, 5), "deposit": (0, 600_000), "months": (0, 480)},
+    "social": {"base": (0, 40_000), "months_36": (0, 36)},
+    "property": {"worth": (0, 20_000_000), "mortgages": (0, 9)},
+}
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rows", type=int, nargs="+", default=[1000, 2000, 5000, 10_000])
-    parser.add_argument("--questions", nargs="*", default=["cells", "deposits"], choices=QUESTIONS)
-    parser.add_argument("--sum", type=int, default=10_000, help="rows of count and sum; 0: none")
-    parser.add_argument("--bits", type=int, default=2048)
-    parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--peer", help="a Python with openmined-psi")
-    parser.add_argument("--items", type=int, nargs="*", default=[10_000])
-    parser.add_argument("--json", type=Path)
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, nargs="+", default=[5_000, 20_000])
+    parser.add_argument("--asked", nargs="+", choices=QUESTIONS, default=["cells", "deposits"])
+    parser.add_argument("--bits", type=int, default=2048, help="length of the run keys")
+    parser.add_argument("--consortium", type=Path, help="folder that `stayput demo credit` made")
+    parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args()
-    figures: dict[str, Any] = {"cores": options.cores, "bits": options.bits, "runs": []}
-    for rows in options.rows:
-        for name in options.questions:
-            say(f"{rows:,} rows, {name} ...")
-            figures["runs"].append(whole_run(name, rows, options.bits, options.cores))
-    if options.sum:
-        say(f"{options.sum:,} rows, count and sum of two holders ...")
-        figures["runs"].append(whole_run("sum", options.sum, options.bits, options.cores))
-    figures["sizes"] = [sizes(items, options.peer) for items in options.items]
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1))
-    print(shown(figures))
-
-
-# --- a whole run ----------------------------------------------------------------------------------
-
-
-def whole_run(name: str, rows: int, bits: int, cores: int) -> dict[str, Any]:
-    """Every party's part of one run, two rounds, on files; sums compared with plain integers."""
-    text = FILE.replace("ROWS", str(rows)).replace("BITS", str(bits))
-    scenario = parse_scenario_file(text, nonce=bytes(16))
-    question = asked(name, scenario)
-    found = plan_join(question, scenario.tables, bits)
-    common = int(rows * SHARE_IN_COMMON)
-    people = [invented_people(found, i, rows, common) for i in range(len(found.tables))]
-    holders = [Party(Holder, found, i, mine, cores) for i, mine in enumerate(people)]
-    coordinator = Party(Coordinator, found, cores)
-    publics, agreements = zip(*(holder("keys") for holder in holders), strict=True)
-    lap, phases, sent = stopwatch(), {}, {"blinding": 0, "rows": 0, "sums": 0}
-    sets, names = {}, found.holders
-    for place, name_of in enumerate(names):
-        one = holders[place]("first")
-        sent["blinding"] += len(one.points)
-        for raiser in way_of(name_of, names)[1:]:
-            after = holders[names.index(raiser)]("further", one)
-            coordinator("raised", one, after, raiser)
-            sent["blinding"] += 2 * len(one.points)
-            one = after
-        sets[name_of] = one
-    phases["blinding"] = lap()
-    joined = coordinator("match", sets)
-    phases["matching"] = lap()
-    pairs = list(enumerate(found.pairs))
+    figures: dict[str, Any] = {"cores": len(os.sched_getaffinity(0)), "bits": options.bits}
+    figures["load"] = os.getloadavg()[0]
+    figures["runs"] = []
     with tempfile.TemporaryDirectory(prefix="stayput-bench-") as folder:
-        paths = [(Path(folder, f"owned{i}"), Path(folder, f"got{i}")) for i, _ in pairs]
-        for index, pair in pairs:
-            holders[pair.owner]("encrypt", index, paths[index][0])
-            sent["rows"] += paths[index][0].stat().st_size
-        phases["encrypting"] = lap()
-        for index, pair in pairs:
-            coordinator("hand_over", index, publics[pair.owner], *paths[index])
-            sent["rows"] += paths[index][1].stat().st_size
-        phases["handing over"] = lap()
-        checker = PrivateKey.generate(2048)
-        lap()
-        first = [(cell, moment) for cell in range(len(found.cells)) for moment in question.first]
-        rest = [
-            (cell, moment)
-            for cell in range(len(found.cells))
-            for moment in range(len(question.moments))
-            if moment not in question.first
-        ]
-        right = right_sums(found, question.moments, people, common)
-        lap()
-        for wanted, round_ in ((first, Round.COUNTS), (rest, Round.VALUES)):
-            for index, pair in pairs:
-                public = publics[pair.owner]
-                returned = holders[pair.combiner]("combine", index, wanted, public, paths[index][1])
-                sent["sums"] += 2 * len(returned)
-                holders[pair.owner]("open", index, wanted, returned)
-            sums = added(found, wanted, round_, holders, agreements, checker)
-            assert sums == tuple(right[place] for place in wanted), "the sums are wrong"
-        phases["combining"] = lap()
-    assert joined == common
-    bills = [party.end() for party in (*holders, coordinator)]
+        root = options.consortium or Path(folder) / "consortium"
+        if options.consortium is None:
+            say("making the demonstration's consortium ...")
+            stayput_command("demo", "credit", "--dir", str(root))
+        for rows in options.rows:
+            joined = put_registers(root, rows)
+            with daemons(root) as running:
+                for asked in options.asked:
+                    say(f"{asked} of {rows:,} rows ...")
+                    found = measure(root, running, rows, options.bits, asked, joined)
+                    figures["runs"].append(found)
+                    print(shown(found), flush=True)
+    if options.json is not None:
+        options.json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    print(summary(figures))
+    return 0
+
+
+# --- parties --------------------------------------------------------------------------------------
+
+
+def stayput_command(*words: str) -> str:
+    command = [sys.executable, "-m", "stayput", *words]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(words)}: {done.stderr}")
+    return done.stdout
+
+
+def put_registers(root: Path, rows: int) -> pa.Table:
+    """Invented registers in the place of the demonstration's; returns their join."""
+    rng = np.random.default_rng(rows)
+    common = round(rows * SHARE_IN_COMMON)
+    joined: dict[str, Any] = {}
+    for position, (holder, name) in enumerate(CREDIT.tables.items()):
+        others = np.arange(rows - common) + (position + 1) * 10**9
+        person = np.concatenate([np.arange(common), others])
+        columns = {"person": person}
+        for column, (low, high) in COLUMNS[name].items():
+            columns[column] = rng.integers(low, high + 1, rows)
+            joined[column] = columns[column][:common]
+        order = rng.permutation(rows)
+        found = pa.table({column: values[order] for column, values in columns.items()})
+        pq.write_table(found, CREDIT.data(root / holder, holder))
+    return pa.table(joined)
+
+
+@contextlib.contextmanager
+def daemons(root: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    running = {}
+    for name in PARTIES:
+        with (root / name / "bench.log").open("ab") as log:
+            command = [sys.executable, "-m", "stayput", "start", "--home", str(root / name)]
+            running[name] = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        yield running
+    finally:
+        for daemon in running.values():
+            daemon.send_signal(signal.SIGTERM)
+        for daemon in running.values():
+            daemon.wait(timeout=60)
+
+
+def connect(home: Path) -> Client:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return stayput.connect(home)
+        except Unavailable:
+            if time.monotonic() > deadline:
+                raise
+
+
+def seal(root: Path, rows: int, bits: int, asked: str) -> str:
+    """A scenario of its own for each run, since each has a register of its own."""
+    name = f"bench-{asked}-{rows}-{bits}"
+    file = root / f"{name}.yaml"
+    text = FILE.replace("SCENARIO", name).replace("BITS", str(bits)).replace("ROWS", str(rows))
+    file.write_text(text, encoding="utf-8")
+    stayput_command("scenario", "propose", str(file), "--home", str(root / CREDIT.user))
+    for holder in CREDIT.holders:
+        waive = ("--waive", "two-holders", "--yes")
+        stayput_command("approve", name, *waive, "--home", str(root / holder))
+    return name
+
+
+# --- the floor ------------------------------------------------------------------------------------
+
+
+def floor(bits: int, rows: int, asked: str) -> float:
+    """CPU seconds of all encryptions and raisings that the plan of a question needs."""
+    text = FILE.replace("SCENARIO", "bench").replace("BITS", str(bits)).replace("ROWS", str(rows))
+    scenario = parse_scenario_file(text, nonce=bytes(16))
+    question: JoinQuestion | ModelQuestion
+    if asked == "deposits":
+        question = ask_model(scenario.models[0], scenario.tables)
+    else:
+        planned = plan(scenario.statement(asked), scenario.tables, 3, scenario.output)
+        question = ask(planned, scenario.tables)
+    found = plan_join(question, scenario.tables, bits)
+    ciphertexts = sum(pair.row_ciphertexts for pair in found.pairs)
+    ways = sum(len(way_of(name, found.holders)) for name in found.holders)
+    public, exponent, points = (
+        PrivateKey.generate(bits).public,
+        Exponent.draw(),
+        random_points(2000),
+    )
+    encrypt(public, [0] * 4096, randomness=Randomness.HALF)  # tables are made
+    start = time.process_time()
+    encrypt(public, [0] * 4096, randomness=Randomness.HALF)
+    middle = time.process_time()
+    raise_points(points, exponent)
+    end = time.process_time()
+    return rows * (2 * ciphertexts * (middle - start) / 4096 + ways * (end - middle) / 2000)
+
+
+# --- measuring ------------------------------------------------------------------------------------
+
+
+class Watch:
+    """CPU seconds and largest resident memory of processes and of all that they start."""
+
+    def __init__(self, pids: dict[str, int]) -> None:
+        self._pids = pids
+        self._cpu: dict[str, dict[int, float]] = {name: {} for name in pids}
+        self._peak: dict[str, float] = dict.fromkeys(pids, 0.0)
+        self._stop = threading.Event()
+        self._look()
+        self._before = {name: dict(seen) for name, seen in self._cpu.items()}
+        self._thread = threading.Thread(target=self._keep_looking, daemon=True)
+        self._thread.start()
+
+    def end(self) -> tuple[dict[str, float], dict[str, float]]:
+        """CPU seconds since the start, and peak megabytes of the largest process."""
+        self._stop.set()
+        self._thread.join()
+        self._look()
+        cpu = {
+            name: sum(seen.values()) - sum(self._before[name].values())
+            for name, seen in self._cpu.items()
+        }
+        return cpu, self._peak
+
+    def _keep_looking(self) -> None:
+        while not self._stop.wait(0.5):
+            self._look()
+
+    def _look(self) -> None:
+        children: dict[int, list[int]] = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError, ValueError, IndexError):
+                    fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                    children.setdefault(int(fields[1]), []).append(int(entry.name))
+        for name, pid in self._pids.items():
+            for one in _below(pid, children):
+                with contextlib.suppress(OSError, ValueError, IndexError):
+                    fields = (Path("/proc") / str(one) / "stat").read_text().rpartition(")")[2]
+                    used = [int(field) for field in fields.split()[11:13]]
+                    self._cpu[name][one] = sum(used) / os.sysconf("SC_CLK_TCK")
+                    status = (Path("/proc") / str(one) / "status").read_text()
+                    peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+                    self._peak[name] = max(self._peak[name], int(peak.split()[1]) / 1024)
+
+
+def _below(pid: int, children: dict[int, list[int]]) -> Iterator[int]:
+    yield pid
+    for child in children.get(pid, ()):
+        yield from _below(child, children)
+
+
+def sent(root: Path, name: str) -> int:
+    """Bytes that a party has sent since its process started."""
+    try:
+        counted = json.loads((root / name / "wire.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0
+    return sum(one["bytes"] for one in counted if one["direction"] == "sent")
+
+
+def measure(
+    root: Path,
+    running: dict[str, subprocess.Popen[bytes]],
+    rows: int,
+    bits: int,
+    asked: str,
+    joined: pa.Table,
+) -> dict[str, Any]:
+    with connect(root / CREDIT.user) as client:
+        name = seal(root, rows, bits, asked)
+        digest = client.find(name)
+        client.wait_until_sealed(digest, timeout=120)
+        before = {name: sent(root, name) for name in PARTIES}
+        watch = Watch({name: daemon.pid for name, daemon in running.items()})
+        stages: list[tuple[str, float]] = []
+        begun = time.perf_counter()
+        run = client.run(digest, asked)
+
+        def progress(stage: str) -> None:
+            stages.append((stage, round(time.perf_counter() - begun, 1)))
+            say(f"  {stages[-1][1]:8.1f} s  {stage}")
+
+        result = run.wait(timeout=7200, progress=progress)
+        seconds = time.perf_counter() - begun
+        cpu, peak = watch.end()
+        compare(asked, result.table, joined)
+    time.sleep(1.5)  # the daemons write their counters once in a while
     return {
+        "asked": asked,
         "rows": rows,
-        "question": name,
-        "moments": len(question.moments),
-        "cells": len(found.cells),
-        "row_ciphertexts": [pair.row_ciphertexts for pair in found.pairs],
-        "phases": phases,
-        "wall_s": sum(phases.values()),
-        "sent_mb": {what: size / 1e6 for what, size in sent.items()},
-        "cpu_s": {who: cpu for who, (cpu, _) in zip((*names, "coordinator"), bills, strict=True)},
-        "peak_mb": {
-            who: peak for who, (_, peak) in zip((*names, "coordinator"), bills, strict=True)
-        },
-        "floor_us": floor(bits),
+        "bits": bits,
+        "seconds": seconds,
+        "floor_cpu": floor(bits, rows, asked),
+        "cpu": cpu,
+        "peak_mb": peak,
+        "sent": {name: sent(root, name) - before[name] for name in PARTIES},
+        "stages": stages,
     }
 
 
-def asked(name: str, scenario: Scenario) -> Any:
-    if name == "deposits":
-        return ask_model(scenario.models[0], scenario.tables)
-    return ask(plan(scenario.statement(name), scenario.tables, 3, scenario.output), scenario.tables)
-
-
-def added(
-    found: JoinPlan,
-    wanted: list[tuple[int, int]],
-    round_: Round,
-    holders: list[Party],
-    agreements: tuple[bytes, ...],
-    checker: PrivateKey,
-) -> tuple[int, ...]:
-    """The horizontal half of a round."""
-    context = Context(
-        run=RUN,
-        scenario=SCENARIO,
-        round=round_,
-        participants=tuple(sorted(found.holders)),
-        checker_key=checker.public.key_id,
-        width=found.width([moment for _, moment in wanted]),
-        count=len(wanted),
-        question=random_question(),
-    )
-    keys = dict(zip(found.holders, agreements, strict=True))
-    addition = Addition(context, checker.public)
-    for name, holder in zip(found.holders, holders, strict=True):
-        addition.add(name, holder("contribute", wanted, context, keys, checker.public))
-    return encryption.open(addition.sum(), checker)
-
-
-def floor(bits: int) -> float:
-    """Microseconds of one encryption of a row here and now: what most of the time goes into."""
-    public = PrivateKey.generate(bits).public
-    encrypt(public, [0] * 500, randomness=Randomness.HALF)
-    start = time.process_time()
-    encrypt(public, [0] * 500, randomness=Randomness.HALF)
-    return (time.process_time() - start) / 500 * 1e6
-
-
-# --- sizes of intersections -----------------------------------------------------------------------
-
-PEER = """
-import sys, time, private_set_intersection.python as psi
-n = int(sys.argv[1])
-start = time.process_time()
-client, server = psi.client.CreateWithNewKey(False), psi.server.CreateWithNewKey(False)
-ours = [f"{i:08}" for i in range(n)]
-theirs = [f"{i:08}" for i in range(n // 2, n + n // 2)]
-setup = server.CreateSetupMessage(0.0, n, theirs, psi.DataStructure.RAW)
-answer = server.ProcessRequest(client.CreateRequest(ours))
-size = client.GetIntersectionSize(setup, answer)
-assert size == n // 2, size
-print(time.process_time() - start)
-"""
-
-
-def sizes(items: int, peer: str | None) -> dict[str, Any]:
-    """CPU seconds of all parties for the size of an intersection of two sets, half in common."""
-    say(f"sizes of intersections, {items:,} items ...")
-    ours, floor_us = cardinality(items)
-    theirs = None
-    if peer:
-        found = subprocess.run(
-            [peer, "-c", PEER, str(items)], capture_output=True, text=True, check=True
+def compare(asked: str, released: pa.Table, joined: pa.Table) -> None:
+    """Every sum of the statement, and the model's fit, against the pooled join."""
+    if asked == "cells":
+        pooled = joined.group_by(["district", "age"]).aggregate(
+            [("deposit", "count")]
+            + [(name, "sum") for name in ("deposit", "months", "base", "months_36")]
+            + [(name, "sum") for name in ("worth", "mortgages")]
         )
-        theirs = float(found.stdout)
-    return {"items": items, "ours": ours, "openmined": theirs, "floor_us": floor_us}
-
-
-def cardinality(items: int) -> tuple[float, float]:
-    """CPU seconds of ours, and microseconds of one power."""
-    floor_points = random_points(200)
-    start = time.process_time()
-    raise_points(floor_points, Exponent.draw())
-    each = (time.process_time() - start) / 200 * 1e6
-    names = ("ash", "birch")
-    start = time.process_time()
-    rule = IdentifierRule(IdentifierKind.TEXT)
-    tables = [Joined(name, name, rule, items, 0, 1, ()) for name in names]
-    parties = {name: Blinding(RUN, SCENARIO, name, tables) for name in names}
-    sets = {}
-    for offset, name in zip((0, items // 2), names, strict=True):
-        people = [f"{i:08}".encode() for i in range(offset, offset + items)]
-        one, _ = parties[name].first(people)
-        (other,) = {*names} - {name}
-        sets[name] = parties[other].further(one, one.digest)
-    assert Matching(sets, names).joined == items - items // 2
-    return time.process_time() - start, each
-
-
-# --- tables ---------------------------------------------------------------------------------------
-
-
-def shown(figures: dict[str, Any]) -> str:
-    """Markdown."""
-    runs = figures["runs"]
-    phases = list(runs[0]["phases"])
-    first = table(
-        ["question", "rows each", "wall, s", *phases, "CPU-s", "MB sent", "peak MB", "floor, µs"],
-        (
-            [
-                run["question"],
-                f"{run['rows']:,}",
-                number(run["wall_s"]),
-                *(number(run["phases"][phase]) for phase in phases),
-                number(sum(run["cpu_s"].values())),
-                number(sum(run["sent_mb"].values())),
-                number(max(run["peak_mb"].values())),
-                number(run["floor_us"]),
-            ]
-            for run in runs
-        ),
+        expected = {
+            (row["district"], row["age"]): [row["deposit_count"]]
+            + [row[f"{name}_sum"] for name in ("deposit", "months", "base", "months_36")]
+            + [row["worth_sum"], row["mortgages_sum"]]
+            for row in pooled.to_pylist()
+        }
+        for row in released.to_pylist():
+            found = [row[name] for name in ("people", "a", "b", "c", "d", "e", "f")]
+            if found[0] is not None and found != expected[row["district"], row["age"]]:
+                raise SystemExit(f"wrong sums: {row}")
+        return
+    if asked == "sum":
+        if released.to_pylist() != [
+            {"people": joined.num_rows, "c": pc.sum(joined["base"]).as_py()}
+        ]:
+            raise SystemExit(f"wrong sum: {released.to_pylist()}")
+        return
+    names = ("months", "base", "months_36", "worth", "mortgages")
+    columns = [np.ones(joined.num_rows), *(joined[name].to_numpy() for name in names)]
+    design = np.column_stack([column.astype(float) for column in columns])
+    right, *_ = np.linalg.lstsq(design, joined["deposit"].to_numpy().astype(float), rcond=None)
+    found = dict(
+        zip(released["term"].to_pylist(), released["coefficient"].to_pylist(), strict=True)
     )
-    each = table(
-        ["question", "rows each", "party", "CPU-s", "CPU-ms per row", "peak MB"],
-        (
-            [
-                run["question"],
-                f"{run['rows']:,}",
-                who,
-                number(cpu),
-                number(1000 * cpu / run["rows"]),
-                number(run["peak_mb"][who]),
-            ]
-            for run in runs
-            for who, cpu in run["cpu_s"].items()
-        ),
-        left=3,
+    for name, coefficient in zip(("constant", *names), right, strict=True):
+        if abs(found[name] - coefficient) > 1e-8 * abs(coefficient):
+            raise SystemExit(f"wrong coefficient of {name}: {found[name]}, not {coefficient}")
+
+
+# --- showing --------------------------------------------------------------------------------------
+
+
+def shown(found: dict[str, Any]) -> str:
+    head = f"\n{found['asked']}, {found['rows']:,} rows, {found['bits']} bits: "
+    lines = [
+        [name, f"{found['cpu'][name]:.1f}", f"{found['peak_mb'][name]:.0f}",
+         f"{found['sent'][name] / 1e6:.1f}"]
+        for name in PARTIES
+    ]  # fmt: skip
+    return (
+        f"{head}{found['seconds']:.1f} s, {sum(found['cpu'].values()):.0f} CPU-s in all; "
+        f"floor {found['floor_cpu']:.0f} CPU-s\n\n"
+        + table(["party", "CPU-s", "largest process, MB", "sent, MB"], lines)
     )
-    beside = table(
-        ["items", "ours, CPU-s", "openmined-psi", "floor: one power, µs"],
-        (
-            [f"{one['items']:,}", *(number(one[k]) for k in ("ours", "openmined", "floor_us"))]
-            for one in figures["sizes"]
-        ),
+
+
+def summary(figures: dict[str, Any]) -> str:
+    lines = [
+        [run["asked"], f"{run['rows']:,}", f"{run['seconds']:.1f}",
+         f"{1e3 * sum(run['cpu'].values()) / run['rows']:.2f}",
+         f"{sum(run['cpu'].values()) / run['floor_cpu']:.2f}",
+         f"{max(run['peak_mb'].values()):.0f}"]
+        for run in figures["runs"]
+    ]  # fmt: skip
+    return f"\nrun keys of {figures['bits']} bits, {figures['cores']} cores\n\n" + table(
+        [
+            "asked",
+            "rows",
+            "wall, s",
+            "CPU-ms per row, all parties",
+            "× floor",
+            "largest process, MB",
+        ],
+        lines,
     )
-    return "\n\n".join((f"{figures['bits']}-bit run keys.", first, each, beside))
 
 
 def say(text: str) -> None:
-    print(f"{text} (load {os.getloadavg()[0]:.1f})", file=sys.stderr)
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
