@@ -26,6 +26,7 @@ from stayput.errors import PermissionDenied, RuleViolation, StagingError, Verifi
 from stayput.scenario import Duplicates
 from stayput.staging import JoinStaging, SourceRefused, StagingFailed, StagingPool, destruction
 from stayput.staging.join_messages import PlanMessage, Progressed, Said
+from stayput.staging.join_service import beside_mb
 from stayput.staging.messages import Code
 from stayput.steps import DeletionCheck, Outcome
 from stayput.vertical.models import ask_model
@@ -644,3 +645,22 @@ def test_what_a_killed_node_left_is_swept(tmp_path: Path) -> None:
         assert swept.killed
         assert set(swept.receipt.passed) >= {DeletionCheck.PROCESS_REAPED, DeletionCheck.LATE_SWEEP}
         assert not process.alive()
+
+
+def test_memory_is_capped_whatever_contracts_allow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = plan_of(question_of(TWO))
+    me = found.holders[0]
+    boundless = dataclasses.replace(found.tables[0], max_rows=10**9)
+    wide = dataclasses.replace(found, tables=(boundless, *found.tables[1:]))
+    assert beside_mb(found, me, 1024) < beside_mb(wide, me, 1024) <= 3 * 1024
+    _patched(
+        monkeypatch,
+        "import stayput.staging.join_work as work\n"
+        "work.JoinWork.run_key = lambda self: bytes(6 * 2**30)\n",
+    )
+    with _housing(tmp_path) as staging:
+        with pytest.raises(StagingFailed) as failed:
+            staging.run_key()
+        assert failed.value.code is Code.OUT_OF_MEMORY

@@ -48,10 +48,15 @@ BESIDE_MB: Final = 512
 """Memory of a join beside the engine's and beside people: tables of powers, a chunk of rows."""
 
 PERSON_BYTES: Final = 1024
-"""Of each person: identifier, points of its set and of those that pass through, as objects."""
+"""Of each person: identifier, points of its set and of those that pass through, as objects.
+Measured: half of it, with some features."""
 
 FEATURE_BYTES: Final = 96
 """Of each feature of a person: as the engine gives it, as an array, as kept."""
+
+PEOPLE_TIMES_ENGINE: Final = 2
+"""People may take so many times the memory of the engine, which is the holder's own setting: a
+contract may allow a thousand million rows and bound nothing."""
 
 
 def serve(answers: int, *, loaded: bool) -> None:
@@ -68,7 +73,7 @@ def serve(answers: int, *, loaded: bool) -> None:
         return
     plan = job.plan.plan()
     try:
-        confined = confine(job.job, beside_mb=beside_mb(plan, job.me))
+        confined = confine(job.job, beside_mb=beside_mb(plan, job.me, job.job.memory_limit_mb))
     except confinement.NotConfined:
         send(answers, documents.encode(Failed(Code.NOT_CONFINED)))
         return
@@ -87,11 +92,13 @@ def serve(answers: int, *, loaded: bool) -> None:
             pass
 
 
-def beside_mb(plan: JoinPlan, me: str) -> int:
-    """Memory that a join needs beside the engine: contracts say how many people there can be."""
+def beside_mb(plan: JoinPlan, me: str, memory_limit_mb: int) -> int:
+    """Memory that a join may take beside the engine: for as many people as contracts allow, within
+    what the holder's setting of the engine's memory allows."""
     people = max(max(table.max_rows, table.pad_to) for table in plan.tables)
     features = max(len(table.bounds) for table in plan.tables if table.holder == me)
-    return BESIDE_MB + people * (PERSON_BYTES + FEATURE_BYTES * features) // 2**20
+    needed = people * (PERSON_BYTES + FEATURE_BYTES * features) // 2**20
+    return BESIDE_MB + min(needed, PEOPLE_TIMES_ENGINE * memory_limit_mb)
 
 
 def _served(work: JoinWork, answers: int) -> bool:
