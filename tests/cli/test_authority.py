@@ -211,12 +211,13 @@ def test_a_new_version_voids_approvals_and_shows_what_it_changes(
     rows = stayput("scenario", "diff", name, later, "--json", home=live.root / "south").json
     assert {"place": "output, min count", "change": "changed", "lines": ["- 10", "+ 5"]} in rows
 
-    # Approvals are of the earlier digest: the new one has none, and the earlier one still runs.
+    # Approvals are of the earlier digest: the new one has none, and the earlier one stays sealed.
     assert live.client.state(second).reviews == {}
-    assert stayput("run", name, "numbers", home=live.root / "asker").code == 0
+    assert phase(live, first) is ScenarioPhase.SEALED
     approve_all(stayput, live, later)
     assert phase(live, first) is ScenarioPhase.REPLACED
     refused(stayput("run", first.hex(), "numbers", home=live.root / "asker"), "new version")
+    # The result verifies from its bundle alone, with the proposal of the earlier version in it.
     assert stayput("run", later, "numbers", home=live.root / "asker").code == 0
 
 
