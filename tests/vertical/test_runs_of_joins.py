@@ -102,7 +102,7 @@ def test_the_answer_is_the_pooled_one(name: str, city: City) -> None:
     assert mismatches(city, verified) == ()
     assert state.erased is not None
     assert state.erased.outcome is Outcome.DESTROYED
-    assert set(state.receipts) == set(CREDIT.holders)
+    assert set(state.receipts) == set(state.ordered.participants)
     assert city.federation.checker.reasons(verified.result.run)
     # The stored answer is free, and the same.
     again = city.federation.client.answered(city.scenario, name)

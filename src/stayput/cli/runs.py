@@ -23,7 +23,7 @@ from stayput.cli.terminal import (
     say,
     write_file,
 )
-from stayput.errors import InvalidInput, NotYet
+from stayput.errors import InvalidInput, NotYet, Unavailable
 
 if TYPE_CHECKING:
     from stayput.audit import VerifiedRelease
@@ -82,7 +82,7 @@ def run(
                 timeout=timeout,
                 progress=lambda stage: say(f"  {time.monotonic() - started:5.1f} s  {stage}"),
             )
-        except (NotYet, KeyboardInterrupt):
+        except (NotYet, Unavailable, KeyboardInterrupt):
             say(f"the run goes on; ask later with `stayput result {ordered.id.hex()[:12]}`")
             raise
     say(f"  {time.monotonic() - started:5.1f} s  fetched, opened and verified")
