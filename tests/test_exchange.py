@@ -7,6 +7,7 @@ A real coordinator over a folder, and three holders whose every message can be b
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from vertical.by_hand import (
 )
 
 from stayput import exchange
-from stayput.crypto.ristretto import random_points
+from stayput.crypto.ristretto import Exponent, hash_to_points, raise_points, random_points
 from stayput.errors import (
     NotFound,
     NotYet,
@@ -140,6 +141,22 @@ def test_pieces_are_private_files_and_nowhere_else(world: World) -> None:
     log = b"".join(path.read_bytes() for path in (world.root / "log").rglob("*") if path.is_file())
     for secret in (rows[:64], points[:32]):
         assert secret not in journal + log
+
+
+def test_a_coordinator_with_a_dictionary_of_everybody_finds_nobody(world: World) -> None:
+    """All that it has, log, documents and pieces, against every identifier there could be."""
+    world.until(Combine)
+    names = [f"p{i}".encode() for i in range(40)]
+    tag = b"stayput/v1/join" + world.run + scenario().digest
+    dictionary = hash_to_points(names, tag, Exponent(1))
+    kept = [path.read_bytes() for path in world.root.rglob("*") if path.is_file()]
+    has = {data[i : i + 32] for data in kept for i in range(0, len(data), 32)}
+    hashes = {hashlib.sha256(name).digest() for name in names}
+    assert not has & {*dictionary, *hashes}
+    # It would find them with a holder's secret: that is what it lacks.
+    secret = world.holders["north"].blinding._first
+    north = set(raise_points(dictionary, secret))
+    assert len(has & north) == len(world.holders["north"].people.identifiers)
 
 
 # --- who may send and fetch what ------------------------------------------------------------------
