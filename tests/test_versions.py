@@ -167,6 +167,16 @@ def test_several_changes_do_not_cover_each_other(changes: list[tuple[Any, int]])
     assert bool(differences(asked, other)) == (asked != other)
 
 
+def test_two_of_one_name_do_not_hide_each_other() -> None:
+    """No class admits them; if one ever does, the first is still compared."""
+    first, second = Statement("s", "SELECT 1"), Statement("s", "SELECT 2")
+    earlier, later = scenario(), scenario()
+    force(earlier, "statements", (first, second))
+    force(later, "statements", (Statement("s", "SELECT 3"), second))
+    (found,) = differences(earlier, later)
+    assert [*found.lines()] == ["- SELECT 1", "+ SELECT 3"]
+
+
 def test_nonce_and_predecessor_are_no_difference() -> None:
     asked = scenario()
     assert differences(asked, dataclasses.replace(asked, nonce=b"n" * 16, replaces=bytes(32))) == ()

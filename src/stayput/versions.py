@@ -168,7 +168,7 @@ def _take(parts: _Parts, place: Place, value: Any, owner: Any) -> None:
                 _take(parts, (*place, field.name), getattr(value, field.name), value)
         return
     if isinstance(value, tuple) and dataclasses.is_dataclass(value[0]):
-        names = tuple(str(getattr(item, _key(item))) for item in value)
+        names = _names(value)
         parts.orders[place] = names
         for name, item in zip(names, value, strict=True):
             parts.facts[*place, name] = ""  # it is there, whatever its fields
@@ -179,6 +179,13 @@ def _take(parts: _Parts, place: Place, value: Any, owner: Any) -> None:
         parts.facts[place] = between.join(_listed(item) for item in value)
     else:
         parts.facts[place] = _text(place[-1], value, owner)
+
+
+def _names(items: Sequence[Any]) -> tuple[str, ...]:
+    """What each is found again by; by its place, where that says nothing or the same of two."""
+    keys = [str(getattr(item, _key(item), "")) for item in items]
+    alone = len(set(keys)) == len(keys) and "" not in keys
+    return tuple(keys if alone else (f"{key} {i}".strip() for i, key in enumerate(keys, 1)))
 
 
 def _key(item: Any) -> str:
