@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import os
 import signal
@@ -20,7 +21,7 @@ from staging.joins import ALL, Joining, city, plan_of, question_of, scenario
 from vertical import plain
 
 from stayput import documents
-from stayput.crypto.paillier import PublicKey, encrypt
+from stayput.crypto.paillier import PrivateKey, PublicKey, encrypt
 from stayput.engines.source import SourceSpec
 from stayput.errors import PermissionDenied, RuleViolation, StagingError, VerificationError
 from stayput.scenario import Duplicates
@@ -55,6 +56,24 @@ PASSED = {
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StagingPool]:
     with StagingPool(tmp_path_factory.mktemp("pool"), memory_limit_mb=300, warm=False) as pool:
         yield pool
+
+
+@functools.cache
+def _key() -> PrivateKey:
+    return PrivateKey.generate(2048)
+
+
+@pytest.fixture
+def one_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many runs one makes its own key, which takes a second."""
+    key = _key()
+    monkeypatch.setattr(PrivateKey, "generate", lambda bits: key)
+    p, q = key.primes()
+    _patched(
+        monkeypatch,
+        "from stayput.crypto.paillier import PrivateKey\n"
+        f"PrivateKey.generate = lambda bits: PrivateKey({p}, {q})\n",
+    )
 
 
 @contextlib.contextmanager
@@ -98,8 +117,10 @@ def pooled(question: JoinQuestion, sql: str) -> set[tuple[object, ...]]:
 
 @pytest.mark.parametrize(("sql", "pad_to"), [(THREE, 0), (TWO, 160)], ids=["three", "two"])
 def test_shares_add_up_to_the_pooled_answer(
-    pool: StagingPool, tmp_path: Path, sql: str, pad_to: int
+    pool: StagingPool, tmp_path: Path, sql: str, pad_to: int, request: pytest.FixtureRequest
 ) -> None:
+    if pad_to:
+        request.getfixturevalue("one_key")
     question = question_of(sql)
     found = plan_of(question, pad_to=pad_to)
     with staged(pool, tmp_path, question, found) as joining:
@@ -130,6 +151,7 @@ def _no_canaries(passed: list[bytes]) -> None:
                 assert joins.normalised(number).encode() not in message
 
 
+@pytest.mark.usefixtures("one_key")
 def test_in_this_process_it_gives_the_same(tmp_path: Path) -> None:
     """Tests of runs stage so; the model has moments of every two of three holders."""
     question = ask_model(scenario().models[0], scenario().tables)
@@ -158,6 +180,7 @@ def alone(pool: StagingPool, tmp_path: Path) -> Iterator[tuple[JoinStaging, Join
     assert staging.close().outcome is Outcome.DESTROYED
 
 
+@pytest.mark.usefixtures("one_key")
 def test_everything_comes_once_and_in_order(pool: StagingPool, tmp_path: Path) -> None:
     question = question_of(TWO)
     found = plan_of(question)
@@ -290,48 +313,45 @@ def test_from_inside_it_can_reach_nothing(alone: tuple[JoinStaging, JoinPlan]) -
         assert line.split()[-3:-1] == ["0", "0"]
 
 
-@pytest.mark.parametrize(
-    "attempt",
-    [
-        "open('/etc/passwd').read()",
-        "open('{source}.other').read()",
-        "open('{folder}/new', 'w')",
-        "open('/tmp/new', 'w')",
-        "open('/proc/1/cmdline').read()",
-        "os.kill(os.getppid(), 0)",
-        "os.fork()",
-        "os.execv('/bin/true', ['true'])",
-        "socket.socket()",
-        "ctypes.CDLL('{source}.other')",
-    ],
+ATTEMPTS = (
+    "open('/etc/passwd').read()",
+    "open('{source}.other').read()",
+    "open('{folder}/new', 'w')",
+    "open('/tmp/new', 'w')",
+    "open('/proc/1/cmdline').read()",
+    "os.kill(os.getppid(), 0)",
+    "os.fork()",
+    "os.execv('/bin/true', ['true'])",
+    "socket.socket()",
+    "ctypes.CDLL('{source}.other')",
 )
+
+
 def test_code_that_takes_it_over_gets_nowhere(
-    tmp_path: Path, attempt: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody's code runs in the confined process, in place of a raising."""
-    question = question_of(TWO)
-    source = joins.write(tmp_path, "housing", city()["housing"])
-    Path(f"{source.path}.other").write_text("x")
-    code = attempt.format(source=source.path, folder=tmp_path)
-    taken = (
+    source = tmp_path / "housing.parquet"
+    Path(f"{source}.other").write_text("x")
+    _patched(
+        monkeypatch,
         "import ctypes, os, socket, stayput.staging.join_work as work\n"
         "def further(self, received, signed, progress=None):\n"
         "    try:\n"
-        f"        {code}\n"
+        "        exec(received.owner)\n"
         "    except (PermissionError, OSError):\n"
         "        raise work.VerificationError('refused')\n"
-        "    os._exit(3)\n"
-        "work.JoinWork.further = further\n"
+        "    return received\n"
+        "work.JoinWork.further = further\n",
     )
-    _patched(monkeypatch, taken)
-    found = plan_of(question)
-    (asked, _) = joins.requests(question, found, {"housing": source, "social": source}).values()
-    with StagingPool(tmp_path / "work", warm=False) as pool:
-        staging = pool.open_join(asked)
+    with _housing(tmp_path) as staging:
         mine = staging.first()
-        with pytest.raises(VerificationError):
-            staging.further(mine, mine.digest)
-        assert staging.close().outcome is Outcome.DESTROYED
+        for attempt in ATTEMPTS:
+            code = attempt.format(source=source, folder=tmp_path)
+            with pytest.raises(VerificationError):
+                staging.further(dataclasses.replace(mine, owner=code), bytes(32))
+        allowed = dataclasses.replace(mine, owner=f"open({str(source)!r}).close()")
+        assert staging.further(allowed, bytes(32)).points == mine.points, "the source it may read"
     assert not (tmp_path / "new").exists()
 
 
@@ -341,8 +361,8 @@ def _patched(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
 
     boot = process_module._JOIN_BOOT.replace(
         "main(parent)",
-        "from stayput.staging import confinement; h = confinement.harden; "
-        f"confinement.harden = lambda p: (h(p), exec({code!r}, {{}})); main(parent)",
+        "from stayput.staging import confinement; confinement.harden = lambda p, "
+        f"h=confinement.harden: (h(p), exec({code!r}, {{}})); main(parent)",
     )
     monkeypatch.setattr(process_module, "_JOIN_BOOT", boot)
 
@@ -415,7 +435,7 @@ def test_whoever_hears_of_progress_can_stop_it(
         staging.run_key()
 
 
-@pytest.mark.parametrize("done", [[1, 1], [2, 1], [-1], [3]], ids=str)
+@pytest.mark.parametrize("done", [[1, 1], [3]], ids=str)
 def test_a_process_that_tells_of_impossible_work_is_not_listened_to(
     alone: tuple[JoinStaging, JoinPlan], monkeypatch: pytest.MonkeyPatch, done: list[int]
 ) -> None:
@@ -476,6 +496,7 @@ def test_a_source_that_does_not_fit_is_told_without_values(
     assert set(refused.value.receipt.passed) == PASSED
 
 
+@pytest.mark.usefixtures("one_key")
 def test_equal_rows_count_once_where_that_is_declared(pool: StagingPool, tmp_path: Path) -> None:
     question = question_of(TWO)
     found = joins.ruled(plan_of(question), duplicates=Duplicates.COLLAPSE)
@@ -505,6 +526,7 @@ def test_rows_of_one_person_that_do_not_agree(pool: StagingPool, tmp_path: Path)
     assert staging.close().outcome is Outcome.DESTROYED
 
 
+@pytest.mark.usefixtures("one_key")
 def test_an_empty_table_has_nobody_in_common(pool: StagingPool, tmp_path: Path) -> None:
     question = question_of(TWO)
     found = plan_of(question)
@@ -536,6 +558,7 @@ SMALL = (
 )
 
 
+@pytest.mark.usefixtures("one_key")
 def test_chunks_come_in_order_and_a_refused_one_leaves_no_trace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
