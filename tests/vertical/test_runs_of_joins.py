@@ -18,13 +18,16 @@ from registers import RegisterStager
 from stayput.audit import VerifiedRelease, verify_release
 from stayput.client import Result
 from stayput.engines.source import SourceSpec
-from stayput.errors import InvalidInput
+from stayput.errors import InvalidInput, RunFailure
 from stayput.federation import Federation
+from stayput.plans import Terms, order_terms
 from stayput.pooled import compare_model_with_pooled, compare_with_pooled
+from stayput.release import RunOrder
 from stayput.residents import registers
+from stayput.scenario import Scenario
 from stayput.session import RunState
 from stayput.shows import CREDIT, demo_file
-from stayput.steps import Outcome
+from stayput.steps import FailureReason, JoinPair, Outcome
 
 PEOPLE = 160
 CAPACITY, BANDS, WEALTH, MODEL = (name for name, _ in CREDIT.runs)
@@ -116,6 +119,27 @@ def test_two_of_three_holders(city: City) -> None:
     assert mismatches(city, verify_release(result.bundle, city.federation.members)) == ()
     assert state.ordered.participants == ("housing-fund", "property-registry")
     assert set(state.receipts) == set(state.ordered.participants)
+
+
+def test_an_order_with_other_pairs_is_refused_by_the_nodes(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who combines whose rows follows from the sealed text; nobody else chooses it (N-3)."""
+
+    def turned(scenario: Scenario, order: RunOrder) -> Terms:
+        terms = order_terms(scenario, order)
+        pairs = tuple(JoinPair(pair.owner, pair.combiner) for pair in terms.pairs)
+        return dataclasses.replace(terms, pairs=pairs)
+
+    monkeypatch.setattr("stayput.client.order_terms", turned)
+    with pytest.raises(RunFailure) as failed:
+        city.ask(WEALTH)
+    assert failed.value.reason == FailureReason.HOLDER_REFUSED.name
+    *_, (run, state) = city.federation.client.replica.session.runs.items()
+    assert not state.receipts, "nothing was staged"
+    ledgers = [city.federation.nodes[name]._ledger for name in state.ordered.participants]
+    notes = [note for ledger in ledgers for note in ledger.notes() if note.run == run]
+    assert any("other pairs" in note.message for note in notes)
 
 
 def test_nothing_is_ordered_that_was_not_sealed(city: City) -> None:
