@@ -187,7 +187,9 @@ class Join:
         if not hmac.compare_digest(taken.digest, handed.handed[pair]):
             raise VerificationError("the encrypted rows are not those that the log names")
         if pair not in self._returned:
-            self._returned[pair] = self._staging.finish(pair, rows.modulus)
+            self._returned[pair] = self._staging.finish(
+                pair, rows.modulus, self._progress("sums masked")
+            )
         back = Item(ItemKind.SUMS, number=pair)
         self._put(back, [self._returned[pair]])
         digest = _digest([self._returned[pair]])
@@ -208,7 +210,7 @@ class Join:
             piece = self._link.get_piece(self._run, Item(ItemKind.SUMS, number=index), 0)
             if not hmac.compare_digest(_digest([piece]), returned[index].sums):
                 raise VerificationError("the returned sums are not those that the log names")
-            self._staging.open(index, piece)
+            self._staging.open(index, piece, self._progress("masked sums opened"))
             self._opened.add(index)
         return self._staging.shares()
 

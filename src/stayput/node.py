@@ -611,6 +611,9 @@ class Node:
         )
         try:
             staging = self._stager.open_join(request)
+        except StagingFailed as error:  # a process was started, and ended
+            reason, facts = FailureReason.STAGING_FAILED, error.receipt
+            raise _Refused(reason, error.message, error.hint, receipt=facts) from None
         except (StagingError, ConfigurationError) as error:
             raise _Refused(FailureReason.STAGING_FAILED, error.message, error.hint) from None
         sign = functools.partial(signing.sign, key=self._identity.signing_key)
