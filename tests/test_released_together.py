@@ -46,7 +46,7 @@ from stayput.sql import SOURCE, BoundPlan, bind, plan
 Numbers = npt.NDArray[np.int64]
 
 LEAST = 3
-MOST = 9
+MOST = 7
 """People of one group; the registers have no more than six."""
 
 POLICY = OutputPolicy(min_count=LEAST, min_holders=2, min_difference=LEAST)
@@ -88,17 +88,18 @@ def overlap(new: int, old: int) -> Overlap:
 def of_groups(new: int, old: int | None = None) -> Numbers:
     """Cells × counts × groups: what one person of each group adds to a question, or to what two
     questions share."""
+    sql = asked(new).node_sql() if old is None else overlap(new, old).sql()
     found = []
-    for a, b in GROUPS:
-        with duckdb.connect() as connection:
-            connection.execute(f"CREATE TABLE {SOURCE} (a VARCHAR, b VARCHAR)")
-            connection.execute(f"INSERT INTO {SOURCE} VALUES (?, ?)", [a, b])
-            sql = asked(new).node_sql() if old is None else overlap(new, old).sql()
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE TABLE {SOURCE} (a VARCHAR, b VARCHAR)")
+        for group in GROUPS:
+            connection.execute(f"DELETE FROM {SOURCE}")
+            connection.execute(f"INSERT INTO {SOURCE} VALUES (?, ?)", group)
             rows = connection.execute(sql).fetchall()
-        if old is None:
-            found.append(assemble(asked(new).plan, rows).counts)
-        else:
-            found.append(assemble_overlap(overlap(new, old), rows))
+            if old is None:
+                found.append(assemble(asked(new).plan, rows).counts)
+            else:
+                found.append(assemble_overlap(overlap(new, old), rows))
     return np.array(found, dtype=np.int64).transpose(1, 2, 0)
 
 
