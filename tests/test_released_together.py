@@ -71,6 +71,10 @@ QUESTIONS = (
     "SELECT COUNT(*) AS n FROM t WHERE b <> 'w'",
     "SELECT COUNT(*) AS n FROM t WHERE NOT (a = 'x' AND b = 'u')",
     "SELECT b, COUNT(*) AS n FROM t WHERE a = 'x' GROUP BY b",
+    "SELECT COUNT(*) AS n, COUNT(*) FILTER (WHERE b = 'u') AS u,"
+    " COUNT(*) FILTER (WHERE b = 'v') AS v FROM t",
+    "SELECT a, COUNT(*) AS n, COUNT(*) FILTER (WHERE b = 'u') AS u,"
+    " COUNT(*) FILTER (WHERE b = 'w') AS w FROM t GROUP BY a",
 )
 
 
@@ -218,6 +222,8 @@ def test_no_few_people_follow_from_many_answers() -> None:
         ((1, 1, 4, 1, 3, 1), (7, 4, 0)),  # a cell, and totals of two others
         ((3, 5, 3, 1, 1, 4), (7, 9, 2)),
         ((4, 4, 3, 2, 3, 1), (5, 2, 7)),
+        ((4, 4, 1, 4, 4, 1), (10,)),  # what two filters leave out together
+        ((4, 1, 4, 4, 9, 4), (11,)),
     ],
 )
 def test_what_was_once_given_away(people: tuple[int, ...], questions: tuple[int, ...]) -> None:

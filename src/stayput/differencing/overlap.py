@@ -21,6 +21,7 @@ import functools
 import math
 from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,7 @@ from stayput.sql.tree import (
     Not,
     Number,
     Relation,
+    Text,
     conjunction,
     substitute,
 )
@@ -295,7 +297,8 @@ def _first_of_each(cell: Indices, count: int) -> Indices:
     return found
 
 
-_Span = tuple[Fraction | None, Fraction | None]
+_Span = tuple[Any, Any]
+"""The least and the greatest value, None if there is no bound: fractions, or one text twice."""
 
 
 def apart(one: BoundPlan, i: int, other: BoundPlan, j: int) -> bool:
@@ -323,7 +326,10 @@ def _spans_of(bound: BoundPlan) -> tuple[dict[Expr, _Span], ...]:
 def _spans(condition: Expr | None) -> dict[Expr, _Span]:
     found: dict[Expr, _Span] = {}
     for item in condition.items if isinstance(condition, And) else (condition,):
-        if isinstance(item, Comparison) and isinstance(item.right, Number):
+        if isinstance(item, Comparison) and isinstance(item.right, Text):
+            if item.relation is Relation.EQUAL:
+                found.setdefault(item.left, (item.right.value, item.right.value))
+        elif isinstance(item, Comparison) and isinstance(item.right, Number):
             low, high = found.get(item.left, (None, None))
             edge = Fraction(item.right.value, 10**item.right.places)
             if item.relation in (Relation.AT_LEAST, Relation.GREATER, Relation.EQUAL):

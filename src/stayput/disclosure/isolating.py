@@ -9,6 +9,7 @@ count of a new answer is withheld if it, with others that were released,
   the table has a unit, also if few people are behind these rows;
 * or is, in one cell, but for few rows made of cells of another answer, or with its cells makes up
   such a cell; what a FILTER leaves out counts as a cell;
+* or, with others of its own cell, leaves out few rows, as far as the text shows how they lie;
 * or differs from one of them in rows of fewer than ``min_holders`` holders, where the totals are
   complete: the difference would be those holders' part;
 * or is in a combination that is about fewer than ``least`` rows
@@ -83,7 +84,7 @@ def isolating(
     new: Judged, others: Sequence[Judged], pairs: Pairs, *, least: int, min_holders: int
 ) -> Flags:
     """Cells × counts of a new answer that must not be released beside the others."""
-    left = new
+    left = _without(new, _alone(new, least))
     for other in others:
         between = _between(pairs, new, other)
         if between is not None:
@@ -146,6 +147,37 @@ def _between(pairs: Pairs, one: Judged, other: Judged) -> _Between | None:
         pair.people,
         o.same_grid,
     )
+
+
+def _alone(new: Judged, least: int) -> Flags:
+    """Counts to withhold so that what several of one cell leave out together is not few rows: of
+    those that the text shows to be apart, or one inside another, the smallest."""
+    found: Flags = np.zeros_like(new.passes)
+    cut = {index for bins in new.bound.plan.bins for index in bins.counts}  # a rule of their own
+    counts = [i for i in range(new.counts.shape[1]) if i not in cut][:MAX_TOGETHER]
+    if len(counts) < 3:
+        return found
+    gram = _Gram({})
+    for cell in range(len(new.counts)):
+        own = [(new, i, cell) for i in counts if new.passes[cell, i] and new.counts[cell, i]]
+        own.sort(key=lambda one: -new.counts[one[2], one[1]])
+        while len(own) > 2:
+            chosen = _all_known(own, gram)
+            table = [[gram.shared(a, b) or 0 for b in chosen] for a in chosen]
+            if not few_rows(table, least, len(chosen)):
+                break
+            found[cell, chosen[-1][1]] = True
+            own.remove(chosen[-1])
+    return found
+
+
+def _all_known(cells: Sequence[_Cell], gram: _Gram) -> list[_Cell]:
+    """Of released cells those of which every pair is known, the first ones first."""
+    chosen: list[_Cell] = []
+    for cell in cells:
+        if all(gram.shared(cell, before) is not None for before in chosen):
+            chosen.append(cell)
+    return chosen
 
 
 def _cells(new: Judged, other: Judged, between: _Between, least: int) -> Flags:
@@ -373,14 +405,11 @@ def _small_tables(new: Judged, others: Sequence[Judged], pairs: Pairs, least: in
     found: Flags = np.zeros_like(new.passes)
     own = sorted(_released(new), key=lambda cell: -new.counts[cell[2], cell[1]])
     cells = own + [cell for other in others for cell in _released(other)]
-    if not others or len(cells) > MAX_TOGETHER:
+    if len(cells) > MAX_TOGETHER:
         return found
     gram = _Gram(pairs)
     while own:
-        chosen: list[_Cell] = []
-        for cell in (*own, *cells[len(own) :]):
-            if all(gram.shared(cell, before) is not None for before in chosen):
-                chosen.append(cell)
+        chosen = _all_known(cells, gram)
         fresh = sum(cell[0] is new for cell in chosen)
         table = [[gram.shared(a, b) or 0 for b in chosen] for a in chosen]
         if not few_rows(table, least, fresh):
