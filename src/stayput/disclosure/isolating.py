@@ -164,11 +164,17 @@ def _alone(new: Judged, least: int) -> Flags:
         while len(own) > 2:
             chosen = _all_known(own, gram)
             table = [[gram.shared(a, b) or 0 for b in chosen] for a in chosen]
-            if not few_rows(table, least, len(chosen)):
+            if not few_rows(table, _fewest(table, least), len(chosen)):
                 break
             found[cell, chosen[-1][1]] = True
             own.remove(chosen[-1])
     return found
+
+
+def _fewest(table: Sequence[Sequence[int]], least: int) -> int:
+    """How few rows are few in combinations: not more than a released number is about by itself,
+    where the minimum count is below the minimum difference."""
+    return min([least, *(row[i] for i, row in enumerate(table))])
 
 
 def _all_known(cells: Sequence[_Cell], gram: _Gram) -> list[_Cell]:
@@ -412,7 +418,7 @@ def _small_tables(new: Judged, others: Sequence[Judged], pairs: Pairs, least: in
         chosen = _all_known(cells, gram)
         fresh = sum(cell[0] is new for cell in chosen)
         table = [[gram.shared(a, b) or 0 for b in chosen] for a in chosen]
-        if not few_rows(table, least, fresh):
+        if not few_rows(table, _fewest(table, least), fresh):
             break
         _, count, place = own.pop()
         cells = own + [cell for cell in cells if cell[0] is not new]
