@@ -30,6 +30,7 @@ from stayput.errors import InvalidInput, RuleViolation, VerificationError
 from stayput.join_plans import SHARE_BITS, JoinRunPlan
 from stayput.judging import Finished
 from stayput.membership import Members
+from stayput.padding import padded
 from stayput.plans import (
     bound_plan,
     counts_context,
@@ -343,6 +344,18 @@ def test_doubts_about_a_model() -> None:
     for below, doubts in ((narrowest, ()), (narrowest + 1, (Doubt.NARROW,))):
         policy = strict(review=OutputReview.DOUBTFUL, review_below=below)
         assert judged(plan_of(MODEL, policy), sums)[1].doubts == doubts
+
+
+@pytest.mark.parametrize("name", [CAPACITY, BANDS, WEALTH, MODEL, PLAIN])
+def test_results_have_one_length_whatever_is_in_them(name: str) -> None:
+    """What is withheld, and how large numbers are, cannot be told from a sealed result (C-5)."""
+    lengths = set()
+    for least in (3, 10, 50, 390):  # the last withholds everything
+        plan = plan_of(name, strict(min_count=least))
+        _, finished = judged(plan, moments_of(plan))
+        encoded = documents.encode(finished.table)
+        lengths.add(len(padded(encoded, finished.table, plan.widths)))
+    assert len(lengths) == 1
 
 
 def answer_of(
