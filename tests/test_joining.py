@@ -30,7 +30,7 @@ from stayput.residents import registers
 from stayput.scenario import Scenario
 from stayput.session import RunState
 from stayput.shows import demo_file
-from stayput.steps import FailureReason, Outcome
+from stayput.steps import FailureReason, NotCovered, Outcome
 
 PEOPLE = 400
 TWO, MODEL = "deposits_by_bands", "deposits"
@@ -105,7 +105,9 @@ class City:
         }
         assert began
         assert set(state.receipts) == began
-        assert all(one.outcome is Outcome.DESTROYED for one in state.receipts.values())
+        for receipt in state.receipts.values():
+            assert receipt.outcome is Outcome.DESTROYED
+            assert NotCovered.ROW_HASHES not in receipt.not_covered
         assert state.erased is not None
         assert state.erased.outcome is Outcome.DESTROYED
         assert not list(self.federation.root.glob(f"**/*{run.hex()}*"))
