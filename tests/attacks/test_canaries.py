@@ -79,6 +79,7 @@ def told(consortium: Party) -> list[tuple[Session, bytes, str]]:
     log.add(step, "north")
     scenario = log.sealed()
     log.run(scenario)
+    log.run_join(scenario)
     _with_persons(log, person)
     run = log.order(scenario)
     log.receipt(run, scenario, "north")

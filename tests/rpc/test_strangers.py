@@ -438,6 +438,7 @@ def test_health_and_reflection_answer_members(server: Running) -> None:
         assert names == {
             "grpc.health.v1.Health",
             "grpc.reflection.v1alpha.ServerReflection",
+            "stayput.v1.JoinService",
             "stayput.v1.LogService",
             "stayput.v1.RunService",
             "stayput.v1.ScenarioService",
