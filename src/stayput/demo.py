@@ -154,12 +154,13 @@ def keep_up(directory: Path, tell: Tell) -> None:
         )
     with _owned(directory, afresh=False):
         stage = _Stage(directory, tell, "stayput", time.monotonic(), _found(directory))
-        with _daemons(stage) as running:
+        # An interrupt that is raised may be lost where Python ignores exceptions, in a finaliser say;
+        # one that is noted is not.
+        with _daemons(stage) as running, _noting_signals() as noted:
             tell("up; Ctrl-C stops all five")
-            with contextlib.suppress(KeyboardInterrupt):
-                while True:
-                    _require_alive(directory, running)
-                    time.sleep(0.5)
+            while not noted:
+                _require_alive(directory, running)
+                time.sleep(0.5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -322,6 +323,21 @@ def _start(home: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
         stdout=log,
         stderr=log,
     )
+
+
+@contextlib.contextmanager
+def _noting_signals() -> Iterator[list[int]]:
+    """SIGINT and SIGTERM end up in a list, and interrupt nothing."""
+    noted: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        signal.signal(number, lambda told, frame: noted.append(told))
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -249,6 +249,8 @@ def test_values_that_do_not_fit_are_in_no_message(watch: Watch, scenario: bytes)
 
 def test_the_scanner_finds_what_is_known_to_be_there(watch: Watch, scenario: bytes) -> None:
     """The control: sent in clear inside TLS, kept by who may have it; and the rows at home."""
+    with watch.consortium.client() as client:  # so that everybody has fetched the scenario
+        client.run(scenario, "by_colour").wait(timeout=RUN_SECONDS)
     word = Canary.of_text(watch.word)
     scanner = Scanner([word])
     scanner.scan(watch.consortium.home("hub"))
