@@ -154,7 +154,7 @@ def keep_up(directory: Path, tell: Tell) -> None:
         )
     with _owned(directory, afresh=False):
         stage = _Stage(directory, tell, "stayput", time.monotonic(), _found(directory))
-        # An interrupt that is raised may be lost where Python ignores exceptions, in a finaliser say;
+        # An interrupt that is raised may be lost where Python ignores exceptions (in finalisers);
         # one that is noted is not.
         with _daemons(stage) as running, _noting_signals() as noted:
             tell("up; Ctrl-C stops all five")
