@@ -24,7 +24,6 @@ import argparse
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -38,13 +37,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from live import connect, daemons
 from paillier_tables import table
 
-import stayput
-from stayput.client import Client
 from stayput.crypto.paillier import PrivateKey, Randomness, encrypt
 from stayput.crypto.ristretto import Exponent, raise_points, random_points
-from stayput.errors import Unavailable
 from stayput.scenario_file import parse_scenario_file
 from stayput.shows import CREDIT
 from stayput.sql import plan
@@ -134,7 +131,7 @@ def main() -> int:
             stayput_command("demo", "credit", "--dir", str(root))
         for rows in options.rows:
             joined = put_registers(root, rows)
-            with daemons(root) as running:
+            with daemons(root, PARTIES) as running:
                 for asked in options.asked:
                     say(f"{asked} of {rows:,} rows ...")
                     found = measure(root, running, rows, options.bits, asked, joined)
@@ -173,32 +170,6 @@ def put_registers(root: Path, rows: int) -> pa.Table:
         found = pa.table({column: values[order] for column, values in columns.items()})
         pq.write_table(found, CREDIT.data(root / holder, holder))
     return pa.table(joined)
-
-
-@contextlib.contextmanager
-def daemons(root: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    running = {}
-    for name in PARTIES:
-        with (root / name / "bench.log").open("ab") as log:
-            command = [sys.executable, "-m", "stayput", "start", "--home", str(root / name)]
-            running[name] = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        yield running
-    finally:
-        for daemon in running.values():
-            daemon.send_signal(signal.SIGTERM)
-        for daemon in running.values():
-            daemon.wait(timeout=60)
-
-
-def connect(home: Path) -> Client:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return stayput.connect(home)
-        except Unavailable:
-            if time.monotonic() > deadline:
-                raise
 
 
 def seal(root: Path, rows: int, bits: int, asked: str) -> str:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -26,10 +25,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import duckdb
-
-import stayput
-from stayput.client import Client
-from stayput.errors import Unavailable
+from live import connect, daemons
 
 DAEMONS = ("hub", "city-statistics-office", "ewr", "jfk", "lga")
 TARGET_SECONDS = 2.0
@@ -53,35 +49,10 @@ def main() -> int:
             check=True,
             stdout=subprocess.DEVNULL,
         )
-        daemons = [start(consortium / name) for name in DAEMONS]
-        try:
+        with daemons(consortium, DAEMONS):
             figures = measure(consortium, min(20, options.runs), again=options.again)
-        finally:
-            for daemon in daemons:
-                daemon.send_signal(signal.SIGTERM)
-            for daemon in daemons:
-                daemon.wait(timeout=30)
     show(figures, as_json=options.json)
     return 0
-
-
-def start(home: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "stayput", "start", "--home", str(home)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def connect(home: Path) -> Client:
-    """Connect as soon as the coordinator is up."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return stayput.connect(home)
-        except Unavailable:
-            if time.monotonic() > deadline:
-                raise
 
 
 def measure(consortium: Path, runs: int, *, again: bool) -> dict[str, object]:

@@ -31,6 +31,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 
 from stayput.crypto.cores import Progress
+from stayput.crypto.ristretto import POINT_BYTES
 from stayput.errors import (
     NotYet,
     StagingError,
@@ -92,7 +93,7 @@ class Join:
         self._me, self._run, self._plan = me, run, plan
         self._staging, self._link = staging, link
         self._sign, self._clock, self._report = sign, clock, report
-        self._sets: dict[tuple[str, int], BlindedSet] = {}  # until they are in the log
+        self._sets: dict[tuple[str, int], BlindedSet] = {}  # to be sent again if need be
         self._points = 0  # of this holder's own set
         self._encrypted: dict[int, PiecesDigest] = {}
         self._unsent: dict[int, bytes] = {}  # of each pair the chunk that is under way
@@ -192,7 +193,7 @@ class Join:
             )
         back = Item(ItemKind.SUMS, number=pair)
         self._put(back, [self._returned[pair]])
-        digest = _digest([self._returned[pair]])
+        digest = _digest(self._returned[pair])
         self._submit(back, lambda now: SumsReturned(self._run, self._me, pair, digest, now))
 
     def shares(self, returned: Mapping[int, SumsReturned]) -> list[list[int]]:
@@ -208,7 +209,7 @@ class Join:
             if self._plan.holders[pair.owner] != self._me or index in self._opened:
                 continue
             piece = self._link.get_piece(self._run, Item(ItemKind.SUMS, number=index), 0)
-            if not hmac.compare_digest(_digest([piece]), returned[index].sums):
+            if not hmac.compare_digest(_digest(piece), returned[index].sums):
                 raise VerificationError("the returned sums are not those that the log names")
             self._staging.open(index, piece, self._progress("masked sums opened"))
             self._opened.add(index)
@@ -232,7 +233,7 @@ class Join:
         """What the raiser before this holder has put there; whether it did is compared by the
         staging process."""
         table = next(table for table in self._plan.tables if table.holder == owner)
-        longest = max(table.max_rows, table.pad_to) * 32
+        longest = max(table.max_rows, table.pad_to) * POINT_BYTES
         item = Item(ItemKind.SET, owner, place)
         count = self._link.count_pieces(self._run, item)
         if not 1 <= count <= -(-longest // SET_PIECE_BYTES) + 1:
@@ -377,8 +378,8 @@ def parse_shares(data: bytes, cells: int, moments: int) -> list[list[int]]:
     return [numbers[start : start + moments] for start in range(0, len(numbers), moments)]
 
 
-def _digest(pieces: Iterable[bytes]) -> bytes:
+def _digest(piece: bytes) -> bytes:
+    """Of what travels in one piece."""
     found = PiecesDigest()
-    for piece in pieces:
-        found.add(piece)
+    found.add(piece)
     return found.digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from stayput.cli.terminal import DEFAULT_HOME, Home, read_file, say
 
 if TYPE_CHECKING:
     from stayput.session import ScenarioPhase
+    from stayput.steps import ScenarioAuthorised
 
 
 def register(app: typer.Typer) -> None:
@@ -65,18 +67,9 @@ def refuse(
 ) -> None:
     """Refuse a scenario, for everybody and for good."""
     from stayput import authorising
-    from stayput.daemon import clock
-    from stayput.review import review_report
-    from stayput.steps import RefusalReason
 
-    with opened(home) as (identity, replica, link):
-        digest = find_scenario(identity, replica, link, scenario, prefer=_open_phases())
-        reviewed = review_report(identity, replica, link, digest)
-        require_yes(yes, f"Refuse {reviewed.scenario.name} in the name of {identity.name}?")
-        authorising.refuse(
-            reviewed, identity, replica, link, reason=RefusalReason[reason.name], clock=clock
-        )
-    say(f"refused by {identity.name}")
+    name = _end(scenario, reason, yes, home, "Refuse", _open_phases(), authorising.refuse)
+    say(f"refused by {name}")
 
 
 def withdraw(
@@ -84,20 +77,33 @@ def withdraw(
 ) -> None:
     """Take an authorisation back: the scenario is closed for good, its open runs fail."""
     from stayput import authorising
-    from stayput.daemon import clock
-    from stayput.review import review_report
     from stayput.session import ScenarioPhase
-    from stayput.steps import RefusalReason
 
     phases = (ScenarioPhase.SEALED, ScenarioPhase.USED_UP, ScenarioPhase.PROPOSED)
+    name = _end(scenario, reason, yes, home, "Withdraw", phases, authorising.withdraw)
+    say(f"withdrawn by {name}")
+
+
+def _end(
+    scenario: str,
+    reason: Reason,
+    yes: bool,
+    home: Path,
+    verb: str,
+    phases: tuple[ScenarioPhase, ...],
+    act: Callable[..., ScenarioAuthorised],
+) -> str:
+    """Close a scenario in the name of this authority, which is returned."""
+    from stayput.daemon import clock
+    from stayput.review import review_report
+    from stayput.steps import RefusalReason
+
     with opened(home) as (identity, replica, link):
         digest = find_scenario(identity, replica, link, scenario, prefer=phases)
         reviewed = review_report(identity, replica, link, digest)
-        require_yes(yes, f"Withdraw {reviewed.scenario.name} in the name of {identity.name}?")
-        authorising.withdraw(
-            reviewed, identity, replica, link, reason=RefusalReason[reason.name], clock=clock
-        )
-    say(f"withdrawn by {identity.name}")
+        require_yes(yes, f"{verb} {reviewed.scenario.name} in the name of {identity.name}?")
+        act(reviewed, identity, replica, link, reason=RefusalReason[reason.name], clock=clock)
+        return identity.name
 
 
 def _open_phases() -> tuple[ScenarioPhase, ...]:

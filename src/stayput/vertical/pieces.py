@@ -45,7 +45,7 @@ class PiecesDigest:
     @property
     def digest(self) -> bytes:
         """What ``RowsEncrypted.rows``, ``RowsHandedOver.handed`` and ``SumsReturned.sums`` name."""
-        return documents.digest_bytes("stayput.v1.JoinPieces", bytes(self._hashes))
+        return digest_of_hashes([bytes(self._hashes)])
 
 
 def digest_of_hashes(hashes: Sequence[bytes]) -> bytes:
