@@ -17,8 +17,8 @@ help: ## this list
 demo: $(VENV)/.installed ## three airports answer three questions together; about a minute
 	@$(BIN)/stayput demo
 
-demo-credit: $(VENV)/.installed ## three registers of one city are joined, and stay where they are; some minutes
-	@$(BIN)/stayput demo credit
+demo-credit: $(VENV)/.installed ## three registers of one city are joined, and stay where they are; about a minute
+	@$(BIN)/stayput demo credit --dir city
 
 test: $(VENV)/.installed-dev ## all tests but the long ones
 	$(BIN)/python -m pytest

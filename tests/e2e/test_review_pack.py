@@ -128,6 +128,8 @@ def test_a_truncated_or_altered_pack(auditor: Path) -> None:
     done = offline(auditor, "audit", "cut.pack", "--policy", "policy")
     assert done.returncode == 1
     assert "ends too early" in done.stdout + done.stderr
+    assert "1970" not in done.stdout  # nothing is told of entries that cannot be read
+    assert "True up to" not in done.stdout
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         about = next(one for one in archive if one.name.startswith("tile/entries/"))
     bent = bytearray(data)

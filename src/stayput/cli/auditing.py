@@ -142,9 +142,10 @@ def _show(report: AuditReport) -> None:
     log = report.log
     passed = not _violations(report)
     put(f"{'PASS' if passed else 'FAIL'}: the log {log.origin}, {log.size} entries")
-    put(f"  root         {log.root}")
-    put(f"  member list  {log.fingerprint}")
-    put(f"  entries from {moment(log.started)} to {moment(log.last)}")
+    if log.size:  # of a pack that cannot be read there is nothing to tell but what is wrong
+        put(f"  root         {log.root}")
+        put(f"  member list  {log.fingerprint}")
+        put(f"  entries from {moment(log.started)} to {moment(log.last)}")
     for one in log.cosigned:
         put(f"  cosigned     {moment(one.time)} {one.name}")
     outcomes = [run.outcome for run in report.runs]
@@ -158,6 +159,8 @@ def _show(report: AuditReport) -> None:
         put("Findings")
         for finding in report.findings:
             put(f"  {finding.severity.value}: {_finding(finding)}")
+    if not log.size:
+        return
     put("")
     put("What happened")
     left_out = len(report.timeline) - TIMELINE_ROWS
@@ -179,7 +182,8 @@ def _show(report: AuditReport) -> None:
         headers = ("party", "role", "ordered", "took part", "released", "failed", "receipts")
         put_table((*headers, "rows staged"), rows, numbers=frozenset(range(2, 8)))
     put("")
-    put(f"True up to entry {log.size - 1}; the oldest entry is of {day(log.started)}.")
+    word = "True" if passed else "Read"
+    put(f"{word} up to entry {log.size - 1}; the oldest entry is of {day(log.started)}.")
 
 
 def _violations(report: AuditReport) -> list[Finding]:
